@@ -1,0 +1,44 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/tensor/named.h"
+
+namespace motet {
+namespace {
+
+TEST(Shape, RefusesWhatOverflows) {
+  Shape huge = {int64_t{1} << 40, int64_t{1} << 40};
+  EXPECT_FALSE(checked_elements(huge).ok());
+  EXPECT_FALSE(checked_elements(Shape{2, -1}).ok());
+  EXPECT_EQ(*checked_elements(Shape{}), 1);
+  EXPECT_EQ(*checked_elements(Shape{3, 0, 5}), 0);
+}
+
+TEST(DType, HalvesRoundToNearestEven) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    float f = f16_to_float(static_cast<uint16_t>(bits));
+    if (std::isnan(f)) continue;
+    EXPECT_EQ(float_to_f16(f), bits);
+  }
+  EXPECT_EQ(float_to_f16(65519.0f), 0x7BFF);
+  EXPECT_EQ(float_to_f16(65520.0f), 0x7C00);
+  EXPECT_EQ(float_to_bf16(1.0f), 0x3F80);
+}
+
+TEST(Strings, RefuseALengthThatLies) {
+  std::string wire("\x02\x00\x00\x00" "ab", 6);
+  auto bytes = std::as_bytes(std::span(wire));
+  auto good = parse_string_tensor(bytes, {1}, nullptr);
+  ASSERT_TRUE(good.ok());
+  EXPECT_EQ(good->view().as<std::string_view>()[0], "ab");
+  std::string back;
+  serialise_strings(good->view(), back);
+  EXPECT_EQ(back, wire);
+  EXPECT_FALSE(parse_string_tensor(bytes, {3}, nullptr).ok());
+  wire[0] = 99;
+  EXPECT_FALSE(parse_string_tensor(bytes, {1}, nullptr).ok());
+}
+
+}  // namespace
+}  // namespace motet

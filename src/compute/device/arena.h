@@ -1,0 +1,30 @@
+// Arena: the activation memory of one execution, one block, 64-byte aligned, huge pages asked for when large. Whoever creates
+// it has charged it to a budget first. Not thread-safe; content is uninitialised.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "base/result.h"
+#include "base/units.h"
+
+namespace motet::device {
+
+class Arena {
+ public:
+  // An Error (kResourceExhausted) names the size if the machine refuses it.
+  static Result<Arena> create(Bytes size);
+  Arena(Arena&&) noexcept = default;
+  Arena& operator=(Arena&&) noexcept = default;
+
+  std::byte* data() const { return block_.get(); }
+  Bytes size() const { return size_; }
+
+ private:
+  struct Unmap { size_t bytes; void operator()(std::byte* p) const; };
+  Arena(std::unique_ptr<std::byte[], Unmap> block, Bytes size) : block_(std::move(block)), size_(size) {}
+  std::unique_ptr<std::byte[], Unmap> block_;
+  Bytes size_;
+};
+
+}  // namespace motet::device
