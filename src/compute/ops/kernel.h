@@ -16,6 +16,8 @@
 
 namespace motet::ops {
 
+class WeightCache;  // compute/ops/onednn/weight_cache.h
+
 // How the elements of an activation lie in memory. Only 4-D (N,C,H,W) f32 tensors take anything but row-major. Blocked forms pad C up to
 // the block with zeros, and whoever writes one keeps the padding zero.
 enum class Layout : uint8_t { kRowMajor, kNhwc, kNChw8c, kNChw16c };
@@ -40,6 +42,7 @@ struct NodeRequest {
   std::span<const TensorSpec> outputs;             // dtype and shape as inferred, row-major
   Layout preferred = Layout::kRowMajor;            // layout wanted for 4-D convolution-like nodes of this program
   int max_width = 1;                               // greatest number of cores it will run on
+  WeightCache* weights = nullptr;                  // packed weights shared by the programs of a model; null: pack privately
 };
 
 // Where a kernel's operands are while it runs.
