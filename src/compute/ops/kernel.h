@@ -3,6 +3,7 @@
 // reason, which `motet inspect` shows.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <string>
@@ -50,6 +51,14 @@ struct KernelArgs {
   std::span<const TensorView> inputs;    // data pointers; shapes as planned; absent inputs have null data
   std::span<const TensorView> outputs;
   std::byte* scratch = nullptr;          // scratch_bytes(), 64-byte aligned
+  // Where a kernel reports a fault that depends on data (an index out of range): it stores a message of static lifetime and
+  // goes on without reading or writing out of bounds; what it leaves in its outputs is then meaningless. Whoever calls run()
+  // sets this to a flag that holds null, and fails the run if it holds anything afterwards. Null: faults are not looked at.
+  std::atomic<const char*>* fault = nullptr;
+
+  void report_fault(const char* message) const {
+    if (fault != nullptr) fault->store(message, std::memory_order_relaxed);
+  }
 };
 
 class Kernel {
