@@ -1,5 +1,5 @@
-// Events and actions: all that the serving loop of a domain hears and says. A query is a handle and plain features, never a
-// tensor. Both are values, encoded bit for bit by codec.h, so that a recorded run can be replayed.
+// Events and actions: all that the serving loop of a domain hears and says. A query is a handle and plain features,
+// never a tensor. Both are values, encoded bit for bit by codec.h, so that a recorded run can be replayed.
 #pragma once
 
 #include <cstdint>
@@ -11,52 +11,28 @@
 #include "base/id.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "brain/sched/features.h"
 
 namespace motet::brain {
 
-// Input shapes without the batch extent, hashed by the body: queries of one bucket of one instance can be one batch.
-using BucketId = uint64_t;
-
-// What a model's configuration says that concerns decisions.
-struct ModelSettings {
-  std::string name;                  // for reasons and metrics only
-  int64_t version = 0;
-  int max_batch = 0;                 // rows; 0: the model has no batch extent, each query runs alone
-  Nanos slo = kNever;                // from arrival; kNever: none, and nothing is shed for time
-  double slo_attainment = 0.99;      // share of queries promised within the SLO
-  bool allow_padding = false;        // a batch may be padded up to a compiled size
-  bool dynamic_batching = false;     // queries of different clients may be one batch
-  Nanos max_queue_delay{0};          // how long a batch may wait to grow when cores are free
-  std::vector<int> preferred_batches;
-  bool preserve_ordering = false;    // answers in order of arrival
-  int max_queue = 0;                 // queries; 0: no limit
-  int priority_levels = 0;           // 0: one level; else 1 (highest) .. priority_levels
-  int default_priority = 0;
-  friend bool operator==(const ModelSettings&, const ModelSettings&) = default;
-};
-
-// One compiled program, as far as decisions need it.
-struct ProgramFeatures {
-  int batch = 1;                     // rows it runs
-  Bytes arena;                       // charged while an execution of it exists
-  std::vector<Nanos> predicted;      // [w-1]: time at width w
-  friend bool operator==(const ProgramFeatures&, const ProgramFeatures&) = default;
-};
-
-// ---- events -----------------------------------------------------------------------------------------------------------
+// ---- events
+// -----------------------------------------------------------------------------------------------------------
 struct Arrived {
   QueryId query;
   InstanceId instance;
   BucketId bucket = 0;
   int rows = 1;
-  Bytes bytes;                       // of inputs, charged until the answer
-  Nanos arrived_at;                  // first readable byte, or the arrival of a call's headers
-  Nanos deadline = kNever;           // earliest of the client's deadline and the request's `timeout`; the loop adds the SLO
-  int priority = 0;                  // 0: the model's default
+  Bytes bytes;              // of inputs, charged until the answer
+  Nanos arrived_at;         // first readable byte, or the arrival of a call's headers
+  Nanos deadline = kNever;  // earliest of the client's deadline and the request's `timeout`; the loop adds the SLO
+  int priority = 0;         // 0: the model's default
   TenantId tenant;
   friend bool operator==(const Arrived&, const Arrived&) = default;
 };
-struct Cancelled { QueryId query; friend bool operator==(const Cancelled&, const Cancelled&) = default; };
+struct Cancelled {
+  QueryId query;
+  friend bool operator==(const Cancelled&, const Cancelled&) = default;
+};
 // An execution moved on; `paused`: it has yielded and its cores are free.
 struct Progress {
   ExecutionId execution;
@@ -68,14 +44,14 @@ struct Progress {
 // An execution ended well; its cores are free.
 struct Finished {
   ExecutionId execution;
-  Nanos busy;                        // measured time on the cores, without pauses
+  Nanos busy;  // measured time on the cores, without pauses
   friend bool operator==(const Finished&, const Finished&) = default;
 };
 // An execution ended badly or was killed (its cores are free), or a load failed. Exactly one of the two ids is set.
 struct Failed {
   ExecutionId execution;
   InstanceId instance;
-  BucketId bucket = 0;               // of a load: which bucket; 0 for the instance as a whole
+  BucketId bucket = 0;  // of a load: which bucket; 0 for the instance as a whole
   Error error;
   friend bool operator==(const Failed&, const Failed&) = default;
 };
@@ -83,71 +59,70 @@ struct Failed {
 struct Loaded {
   InstanceId instance;
   BucketId bucket = 0;
-  Bytes bytes;                       // weights and packed weights that this load added
+  Bytes bytes;                            // weights and packed weights that this load added
   std::vector<ProgramFeatures> programs;  // ascending batch; empty for bucket 0
   friend bool operator==(const Loaded&, const Loaded&) = default;
 };
-struct Unloaded { InstanceId instance; friend bool operator==(const Unloaded&, const Unloaded&) = default; };
-// The slow decision has been made (sched/planner.h).
-struct PlanShare {
+struct Unloaded {
   InstanceId instance;
-  CoreSet cores;                     // where its executions may run
-  int max_batch = 0;                 // rows; 0: the model's own limit
-  friend bool operator==(const PlanShare&, const PlanShare&) = default;
+  friend bool operator==(const Unloaded&, const Unloaded&) = default;
 };
-struct PlanReady {
-  uint64_t epoch = 0;
-  std::vector<PlanShare> shares;
-  friend bool operator==(const PlanReady&, const PlanReady&) = default;
+// PlanReady (sched/features.h): the slow decision has been made.
+struct Tick {
+  friend bool operator==(const Tick&, const Tick&) = default;
 };
-struct Tick { friend bool operator==(const Tick&, const Tick&) = default; };
 // A model version is wanted (loaded if it is not, re-configured if it is) or no longer wanted (drained, then unloaded).
 struct ConfigChanged {
   InstanceId instance;
   bool wanted = true;
-  ModelSettings settings;            // when wanted
-  Bytes expected_bytes;              // weights, from the file's size; charged before loading begins
+  ModelSettings settings;  // when wanted
+  Bytes expected_bytes;    // weights, from the file's size; charged before loading begins
   friend bool operator==(const ConfigChanged&, const ConfigChanged&) = default;
 };
 
-using Event = std::variant<Arrived, Cancelled, Progress, Finished, Failed, Loaded, Unloaded, PlanReady, Tick, ConfigChanged>;
+using Event =
+    std::variant<Arrived, Cancelled, Progress, Finished, Failed, Loaded, Unloaded, PlanReady, Tick, ConfigChanged>;
 
-// ---- actions ----------------------------------------------------------------------------------------------------------
-struct StartPart {
-  int batch = 1;                     // the program's batch size
-  int rows = 1;                      // rows it is given; fewer means padding
-  friend bool operator==(const StartPart&, const StartPart&) = default;
-};
+// ---- actions
+// ----------------------------------------------------------------------------------------------------------
 struct Start {
   ExecutionId execution;
   InstanceId instance;
   BucketId bucket = 0;
-  std::vector<QueryId> queries;      // in batch order
-  std::vector<StartPart> parts;      // rows sum to the queries' rows
+  std::vector<QueryId> queries;  // in batch order
+  std::vector<StartPart> parts;  // rows sum to the queries' rows
   CoreSet cores;
   friend bool operator==(const Start&, const Start&) = default;
 };
-struct Yield { ExecutionId execution; friend bool operator==(const Yield&, const Yield&) = default; };
-struct Resume { ExecutionId execution; CoreSet cores; friend bool operator==(const Resume&, const Resume&) = default; };
-struct Resize { ExecutionId execution; CoreSet cores; friend bool operator==(const Resize&, const Resize&) = default; };
+struct Yield {
+  ExecutionId execution;
+  friend bool operator==(const Yield&, const Yield&) = default;
+};
+struct Resume {
+  ExecutionId execution;
+  CoreSet cores;
+  friend bool operator==(const Resume&, const Resume&) = default;
+};
+struct Resize {
+  ExecutionId execution;
+  CoreSet cores;
+  friend bool operator==(const Resize&, const Resize&) = default;
+};
 // Stop at the next step; the body answers with Failed (kCancelled), or with Finished if it was too late.
-struct Kill { ExecutionId execution; friend bool operator==(const Kill&, const Kill&) = default; };
-// The one answer of a query that was admitted. `error` is set when it failed; else the outputs of `execution` are its own.
+struct Kill {
+  ExecutionId execution;
+  friend bool operator==(const Kill&, const Kill&) = default;
+};
+// The one answer of a query that was admitted. `error` is set when it failed; else the outputs of `execution` are its
+// own.
 struct Reply {
   QueryId query;
-  ExecutionId execution;             // 0 when it never ran
+  ExecutionId execution;  // 0 when it never ran
   bool ok = true;
   Error error;
   friend bool operator==(const Reply&, const Reply&) = default;
 };
 // The one answer of a query that was refused before it ran.
-enum class ShedReason : uint8_t {
-  kDeadlinePassed,        // it has passed
-  kDeadlineUnreachable,   // by prediction it cannot be met
-  kQueueFull,
-  kOverBudget,            // memory
-  kNotReady,              // loading, draining, unloaded or failed
-};
 struct Shed {
   QueryId query;
   ShedReason reason = ShedReason::kDeadlinePassed;
@@ -155,11 +130,25 @@ struct Shed {
   friend bool operator==(const Shed&, const Shed&) = default;
 };
 // bucket 0: bring the instance in; else compile and warm up the programs of that bucket.
-struct Load { InstanceId instance; BucketId bucket = 0; friend bool operator==(const Load&, const Load&) = default; };
+struct Load {
+  InstanceId instance;
+  BucketId bucket = 0;
+  friend bool operator==(const Load&, const Load&) = default;
+};
 // bucket 0: the instance goes; answered by Unloaded. Else only that bucket's programs go; not answered.
-struct Unload { InstanceId instance; BucketId bucket = 0; friend bool operator==(const Unload&, const Unload&) = default; };
-struct Plan { uint64_t epoch = 0; friend bool operator==(const Plan&, const Plan&) = default; };
-struct WakeAt { Nanos at; friend bool operator==(const WakeAt&, const WakeAt&) = default; };
+struct Unload {
+  InstanceId instance;
+  BucketId bucket = 0;
+  friend bool operator==(const Unload&, const Unload&) = default;
+};
+struct Plan {
+  uint64_t epoch = 0;
+  friend bool operator==(const Plan&, const Plan&) = default;
+};
+struct WakeAt {
+  Nanos at;
+  friend bool operator==(const WakeAt&, const WakeAt&) = default;
+};
 
 using Action = std::variant<Start, Yield, Resume, Resize, Kill, Reply, Shed, Load, Unload, Plan, WakeAt>;
 

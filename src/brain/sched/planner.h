@@ -1,5 +1,5 @@
-// Planner: the slow decision, each epoch and off the loop's path: which cores each instance may use and how large its batches may
-// grow. A pure function of PlanInput; runs on any thread.
+// Planner: the slow decision, each epoch and off the loop's path: which cores each instance may use and how large its
+// batches may grow. A pure function of PlanInput; runs on any thread.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/core_set.h"
-#include "brain/control/event.h"
+#include "brain/sched/features.h"
 
 namespace motet::brain {
 

@@ -1,0 +1,88 @@
+# Motet. `make demo` and `make test` install what is missing, build, and run; `make help` lists the rest.
+
+SHELL := /bin/bash
+BUILD := build
+VENV := $(BUILD)/venv
+JOBS := $(shell nproc)
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
+export CC := $(shell command -v clang-19 || echo cc)
+export CXX := $(shell command -v clang++-19 || echo c++)
+
+.PHONY: help setup setup-test build demo serve test unit sanitize asan tsan tidy format bench \
+        bench-golden bench-engine bench-wire bench-replay bench-vopr clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: ## install the packages that building needs
+	@tools/setup.sh build
+
+setup-test: setup ## and those that tests and benches need (a Python environment in build/venv)
+	@tools/setup.sh test
+
+build: setup ## build/motet and build/motet-vopr
+	@tools/say "building (the first time takes some minutes)"
+	@$(MAKE) --no-print-directory compile
+
+.PHONY: compile
+# A second make, so that CC and CXX see the compiler that setup has just installed.
+compile:
+	@cmake --preset release $(if $(wildcard $(BUILD)/build.ninja),> $(BUILD)/configure.log)
+	@cmake --build $(BUILD) --parallel $(JOBS)
+
+demo: build ## serve the shipped models, recognise photos, sound and files, load the server, print the table
+	@demo/run.sh
+
+serve: build ## the demo, and leave the server running
+	@demo/run.sh --keep
+
+unit: build setup-test ## every test but the sanitizer builds
+	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
+
+sanitize: setup ## the light rooms under address, undefined and thread sanitizers
+	@$(MAKE) --no-print-directory sanitize-light
+
+.PHONY: sanitize-light
+sanitize-light:
+	@for kind in asan tsan; do \
+	  tools/say "$$kind build of the light rooms" && \
+	  cmake --preset $$kind-light > /dev/null && cmake --build $(BUILD)/$$kind-light --parallel $(JOBS) && \
+	  tools/without-aslr ctest --test-dir $(BUILD)/$$kind-light --output-on-failure --parallel $(JOBS) || exit 1; \
+	done
+
+test: unit sanitize ## every test (what CI runs)
+
+asan: setup-test ## all tests, our code under address and undefined sanitizers
+	@cmake --preset asan > /dev/null && cmake --build $(BUILD)/asan --parallel $(JOBS)
+	@tools/without-aslr ctest --test-dir $(BUILD)/asan --output-on-failure
+
+tsan: setup-test ## loop, pool and observe under the thread sanitizer
+	@cmake --preset tsan-light > /dev/null && cmake --build $(BUILD)/tsan-light --parallel $(JOBS)
+	@tools/without-aslr ctest --test-dir $(BUILD)/tsan-light --output-on-failure
+
+tidy: build ## clang-tidy over src/
+	@tools/tidy.sh $(BUILD)
+
+format: ## clang-format over src/
+	@git ls-files 'src/*.h' 'src/*.cpp' | xargs clang-format-19 -i
+
+bench: bench-golden bench-wire bench-replay bench-vopr bench-engine ## every bench below
+
+bench-golden: build setup-test ## every shipped model against its golden outputs; ten photos over both protocols
+	@$(VENV)/bin/python bench/golden/bench_golden.py
+
+bench-engine: build setup-test ## our latency over ONNX Runtime's
+	@$(VENV)/bin/python bench/engine/bench_engine.py
+
+bench-wire: build setup-test ## the recorded answers of a real Triton against ours
+	@$(VENV)/bin/python bench/wire/bench_wire.py
+
+bench-replay: build ## 60 s recorded live, replayed in another process
+	@bench/replay/bench_replay.sh
+
+bench-vopr: build ## 2,000 seeded runs of the serving loop in virtual time, with faults
+	@$(BUILD)/motet-vopr --seeds 2000
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
