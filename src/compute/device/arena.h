@@ -1,5 +1,6 @@
-// Arena: the activation memory of one execution, one block, 64-byte aligned, huge pages asked for when large. Whoever creates
-// it has charged it to a budget first. Not thread-safe; content is uninitialised.
+// Arena: the activation memory of one execution, one block, 64-byte aligned, huge pages asked for when large. Whoever
+// creates it has charged it to a budget first. Not thread-safe; content is uninitialised. Memory of ended arenas is
+// kept for the next ones (256 MiB at most in the process, uncharged), so that a server in steady state maps nothing.
 #pragma once
 
 #include <cstddef>
@@ -21,10 +22,17 @@ class Arena {
   Bytes size() const { return size_; }
 
  private:
-  struct Unmap { size_t bytes; void operator()(std::byte* p) const; };
+  struct Unmap {
+    size_t bytes;
+    void operator()(std::byte* p) const;
+  };
   Arena(std::unique_ptr<std::byte[], Unmap> block, Bytes size) : block_(std::move(block)), size_(size) {}
   std::unique_ptr<std::byte[], Unmap> block_;
   Bytes size_;
 };
+
+// Memory kept for arenas to come, and giving it back to the machine. Any thread.
+Bytes kept_arena_bytes();
+void release_kept_arenas();
 
 }  // namespace motet::device

@@ -1,6 +1,6 @@
-// Team: the cores that the op now running may use. It belongs to the leader's task (an execution): set before a step, never
-// during one. oneDNN's OpenMP regions land here too, through the libgomp entry points that gomp_shim.cpp defines: a
-// region asked for n threads runs its n parts on however many cores the team has.
+// Team: the cores that the op now running may use. It belongs to the leader's task (an execution): set before a step,
+// never during one. oneDNN's OpenMP regions land here too, through the libgomp entry points that gomp_shim.cpp defines:
+// a region asked for n threads runs its n parts on however many cores the team has.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace motet::device {
 
-// A reference to a callable int(part, parts); valid during the call only.
+// A reference to a callable void(int part, int parts); valid during the call only.
 class PartFunction {
  public:
   template <class F>
@@ -33,9 +33,11 @@ class Team {
   virtual ~Team() = default;
   // Cores in use, >= 1.
   virtual int width() const = 0;
-  // Calls f(part, parts) for every part once, spread over the team's cores, and returns when all have ended. Parts must not
-  // wait for one another. Nested calls run on the caller alone.
+  // Calls f(part, parts) for every part once, spread over the team's cores, and returns when all have ended. Parts must
+  // not wait for one another. Nested calls run on the caller alone.
   virtual void run(int parts, PartFunction f) = 0;
+  // Whether run(parts) from here would give every part a thread of its own, so that parts may meet at a barrier.
+  virtual bool concurrent(int parts) const { return parts == 1; }
 
   // Splits [0, count) into contiguous ranges of at least `grain` and calls f(begin, end) on each.
   template <class F>
@@ -43,7 +45,10 @@ class Team {
     if (count <= 0) return;
     int64_t most = grain > 0 ? (count + grain - 1) / grain : count;
     int parts = static_cast<int>(most < width() ? most : width());
-    if (parts <= 1) { f(int64_t{0}, count); return; }
+    if (parts <= 1) {
+      f(int64_t{0}, count);
+      return;
+    }
     auto body = [&](int part, int n) { f(count * part / n, count * (part + 1) / n); };
     run(parts, PartFunction(body));
   }
@@ -71,10 +76,13 @@ class TeamScope {
   Team* previous_;
 };
 
-// Number of parts oneDNN bakes into primitives made on this thread (what omp_get_max_threads answers here): the greatest width of
-// the program being compiled.
+// Number of parts oneDNN bakes into primitives made on this thread (what omp_get_max_threads answers here): the
+// greatest width of the program being compiled. A thread that runs primitives must have the width they were made with,
+// or a smaller one: scratchpads are sized by it. Unset: the pool's size on its workers, 1 elsewhere. REQUIRES: width
+// >= 1.
 void set_compile_width(int width);
-// GOMP_barrier calls since the process began, from any thread: a primitive that makes any must run with as many cores as parts.
+// GOMP_barrier calls since the process began, from any thread: a primitive that makes any must run with as many cores
+// as parts.
 int64_t barrier_calls();
 
 }  // namespace motet::device
