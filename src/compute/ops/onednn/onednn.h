@@ -1,10 +1,11 @@
-// Kernels from oneDNN (Debian's libdnnl 2.6). The only folder that includes its headers. Each function plans one family of
-// ops, or refuses with the reason; registry.cpp lists them before the plain reference. A layout other than row-major is taken
-// from the inputs (element-wise ops follow what they are given) or from NodeRequest::preferred (convolution, pooling).
+// Kernels from oneDNN (Debian's libdnnl 2.6). The only folder that includes its headers. Each function plans one family
+// of ops, or refuses with the reason; registry.cpp lists them before the plain reference. A layout other than row-major
+// is taken from the inputs (element-wise ops follow what they are given) or from NodeRequest::preferred (convolution,
+// pooling).
 //
-// Threads: planning on one thread at a time per model; the kernels may run from several threads at once. A kernel's parallel
-// regions run on the device::Team given to run(); its number of parts is fixed at planning (NodeRequest::max_width), so the
-// result does not depend on how many cores run them.
+// Threads: planning on one thread at a time per model; the kernels may run from several threads at once. A kernel's
+// parallel regions run on the device::Team given to run(); its number of parts is fixed at planning
+// (NodeRequest::max_width), so the result does not depend on how many cores run them.
 #pragma once
 
 #include <string>
@@ -13,11 +14,12 @@
 
 namespace motet::ops::onednn {
 
-Result<KernelPtr> plan_convolution(const NodeRequest& request);          // Conv
-Result<KernelPtr> plan_deconvolution(const NodeRequest& request);        // ConvTranspose
-Result<KernelPtr> plan_matmul(const NodeRequest& request);               // MatMul, Gemm
-Result<KernelPtr> plan_pooling(const NodeRequest& request);              // MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool
-Result<KernelPtr> plan_eltwise(const NodeRequest& request);              // Relu, Clip, Sigmoid, Tanh, Elu, Gelu, ...: see eltwise.cpp
+Result<KernelPtr> plan_convolution(const NodeRequest& request);    // Conv
+Result<KernelPtr> plan_deconvolution(const NodeRequest& request);  // ConvTranspose
+Result<KernelPtr> plan_matmul(const NodeRequest& request);         // MatMul, Gemm
+Result<KernelPtr> plan_pooling(const NodeRequest& request);  // MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool
+Result<KernelPtr> plan_eltwise(
+    const NodeRequest& request);  // Relu, Clip, Sigmoid, Tanh, Elu, Gelu, ...: see eltwise.cpp
 Result<KernelPtr> plan_binary(const NodeRequest& request);               // Add, Sub, Mul, Div, Max, Min of two inputs
 Result<KernelPtr> plan_softmax(const NodeRequest& request);              // Softmax, LogSoftmax
 Result<KernelPtr> plan_concat(const NodeRequest& request);               // Concat
@@ -26,6 +28,8 @@ Result<KernelPtr> plan_lrn(const NodeRequest& request);                  // LRN
 Result<KernelPtr> plan_batch_normalization(const NodeRequest& request);  // BatchNormalization
 Result<KernelPtr> plan_layer_normalization(const NodeRequest& request);  // LayerNormalization
 Result<KernelPtr> plan_reduction(const NodeRequest& request);            // ReduceMean, ReduceSum, ReduceMax, ReduceMin
+
+Result<KernelPtr> plan_transpose(const NodeRequest& request);  // Transpose
 
 // Copies `from` to `to`, which differ in layout only.
 Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to);

@@ -1,6 +1,6 @@
-// WeightCache: packed copies of constant weights, one for all programs of a model, whatever their batch. Keyed by the constant's
-// address and the packed form's description; it keeps the constant alive, so an address is never reused for another.
-// Threads: any; packing of one entry happens under the cache's lock.
+// WeightCache: packed copies of constant weights, one for all programs of a model, whatever their batch. Keyed by the
+// constant's address and the packed form's description; it keeps the constant alive, so an address is never reused for
+// another. Threads: any; packing of one entry happens under the cache's lock.
 #pragma once
 
 #include <cstddef>
