@@ -1,6 +1,7 @@
-// The IR: a model's computation as a graph of ops over values. Built by the ONNX reader (onnx_reader.h), annotated by shape
-// inference, rewritten by passes (pass.h), compiled by engine/. A Graph owns its nodes; constant tensors are views on the
-// mapped file wherever the file allows it. One thread at a time; a finished Graph may be read from any thread.
+// The IR: a model's computation as a graph of ops over values. Built by the ONNX reader (onnx_reader.h), annotated by
+// shape inference, rewritten by passes (pass.h), compiled by engine/. A Graph owns its nodes; constant tensors are
+// views on the mapped file wherever the file allows it. One thread at a time; a finished Graph may be read from any
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -21,10 +22,11 @@ namespace motet::graph {
 using ValueId = int32_t;
 inline constexpr ValueId kNoValue = -1;
 
-// One extent: a number, or a symbol ("N") that stands for the same unknown number wherever it occurs, or neither (unknown).
+// One extent: a number, or a symbol ("N") that stands for the same unknown number wherever it occurs, or neither
+// (unknown).
 struct Dim {
-  int64_t extent = -1;   // >= 0 when known
-  std::string symbol;    // non-empty when symbolic; extent is then -1
+  int64_t extent = -1;  // >= 0 when known
+  std::string symbol;   // non-empty when symbolic; extent is then -1
 
   bool known() const { return extent >= 0; }
   friend bool operator==(const Dim&, const Dim&) = default;
@@ -33,9 +35,9 @@ using SymShape = std::vector<Dim>;
 
 struct Value {
   std::string name;
-  std::optional<DType> dtype;       // nothing until known
-  std::optional<SymShape> shape;    // nothing while even the rank is unknown
-  std::optional<Tensor> constant;   // an initializer or a folded result
+  std::optional<DType> dtype;      // nothing until known
+  std::optional<SymShape> shape;   // nothing while even the rank is unknown
+  std::optional<Tensor> constant;  // an initializer or a folded result
 
   // The extents, if all are known.
   std::optional<Shape> static_shape() const;
@@ -48,7 +50,17 @@ using Attribute = std::variant<int64_t, float, std::string, Tensor, std::shared_
 // What a fused node does to its result, in order, before it is stored. Only fusion passes add these.
 struct PostOp {
   enum class Kind : uint8_t {
-    kRelu, kClip, kSigmoid, kTanh, kHardSigmoid, kHardSwish, kSwish, kLeakyRelu, kElu, kGeluErf, kGeluTanh,
+    kRelu,
+    kClip,
+    kSigmoid,
+    kTanh,
+    kHardSigmoid,
+    kHardSwish,
+    kSwish,
+    kLeakyRelu,
+    kElu,
+    kGeluErf,
+    kGeluTanh,
     kAdd,  // adds the node's input number `input`, same shape as the output
   };
   Kind kind = Kind::kRelu;
@@ -58,17 +70,17 @@ struct PostOp {
 };
 
 struct Node {
-  std::string op;       // ONNX op_type; domain "" (ai.onnx) unless `domain` says otherwise
+  std::string op;  // ONNX op_type; domain "" (ai.onnx) unless `domain` says otherwise
   std::string domain;
   std::string name;
-  int opset = 0;        // version of the node's domain that the model imports
+  int opset = 0;  // version of the node's domain that the model imports
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
   std::map<std::string, Attribute, std::less<>> attributes;
   std::vector<PostOp> post_ops;
 
-  // The attribute's value, or `fallback` if absent. A present attribute of another type is refused by the reader's checks
-  // and aborts here.
+  // The attribute's value, or `fallback` if absent. A present attribute of another type is refused by the reader's
+  // checks and aborts here.
   int64_t int_or(std::string_view key, int64_t fallback) const;
   float float_or(std::string_view key, float fallback) const;
   std::string string_or(std::string_view key, std::string_view fallback) const;
@@ -83,8 +95,8 @@ class Graph {
  public:
   std::string name;
   std::vector<Value> values;
-  std::vector<Node> nodes;          // in topological order
-  std::vector<ValueId> inputs;      // without initializers
+  std::vector<Node> nodes;      // in topological order
+  std::vector<ValueId> inputs;  // without initializers
   std::vector<ValueId> outputs;
   // Subgraphs only: values of enclosing graphs that this body reads, as (name in the outer graph, value here).
   std::vector<std::pair<std::string, ValueId>> captures;
@@ -95,8 +107,8 @@ class Graph {
   // The value of that name, or kNoValue. Linear; for tests and readers of small graphs.
   ValueId find(std::string_view value_name) const;
 
-  // Names an invariant that is broken (an input no one makes, two makers, order, an id out of range), or succeeds. The pass
-  // runner calls it after every pass in debug builds.
+  // Names an invariant that is broken (an input no one makes, two makers, order, an id out of range), or succeeds. The
+  // pass runner calls it after every pass in debug builds.
   Status verify() const;
 };
 

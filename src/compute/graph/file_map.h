@@ -1,0 +1,32 @@
+// FileMap: a whole file mapped read-only for as long as anyone holds it. Pages are read when first touched. A file that
+// is cut short by another process while mapped ends this one with SIGBUS: model files are replaced by rename, never
+// rewritten in place. Any thread may read.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "base/result.h"
+
+namespace motet::graph {
+
+class FileMap {
+ public:
+  // Maps a regular file. `follow_link` false refuses a path whose last part is a symbolic link.
+  static Result<std::shared_ptr<const FileMap>> open(const std::filesystem::path& path, bool follow_link);
+  ~FileMap();
+  FileMap(const FileMap&) = delete;
+  FileMap& operator=(const FileMap&) = delete;
+
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(address_), size_}; }
+
+ private:
+  FileMap(void* address, size_t size) : address_(address), size_(size) {}
+
+  void* address_;  // nullptr for an empty file
+  size_t size_;
+};
+
+}  // namespace motet::graph
