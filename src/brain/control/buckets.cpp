@@ -1,0 +1,204 @@
+#include "brain/control/buckets.h"
+
+#include <algorithm>
+
+#include "brain/control/answers.h"
+#include "brain/control/lifecycle.h"
+#include "brain/control/queues.h"
+#include "brain/sched/parts.h"
+#include "brain/sched/text.h"
+
+namespace motet::brain {
+namespace {
+
+// Ids of dropped buckets remembered per instance, so that a late Loaded is known as stale.
+constexpr size_t kDroppedKept = 4096;
+
+void set_bound(Domain& d, Bucket& b, Nanos at) { move_key(d.load_bounds, b.bound_at, at, b.instance->id, b.id); }
+
+void fail_queue(Domain& d, Bucket& bucket, const Error& error) {
+  while (bucket.queue.oldest != nullptr) reply_error(d, *bucket.queue.oldest, error);
+}
+
+void erase(Domain& d, Bucket& bucket) {
+  MOTET_CHECK(bucket.queue.empty() && bucket.executions == 0, "a bucket goes when nothing uses it");
+  set_bound(d, bucket, kNever);
+  d.budget.release(bucket.bytes);
+  Instance& instance = *bucket.instance;
+  BucketId id = bucket.id;
+  instance.buckets.erase(id);
+}
+
+void unload(Domain& d, Bucket& bucket) {
+  Instance& instance = *bucket.instance;
+  if (instance.dropped.size() >= kDroppedKept) instance.dropped.erase(instance.dropped.begin());
+  instance.dropped.insert(bucket.id);
+  d.actions.push_back(Unload{instance.id, bucket.id});
+  erase(d, bucket);
+}
+
+void ask_load(Domain& d, Bucket& bucket) {
+  bucket.phase = BucketPhase::kLoading;
+  bucket.instance->dropped.erase(bucket.id);
+  set_bound(d, bucket, d.now + d.options.load_bound);
+  d.actions.push_back(Load{bucket.instance->id, bucket.id});
+}
+
+// Room for one more bucket, made by dropping the least recently used idle one if need be.
+bool make_place(Domain& d, Instance& instance) {
+  int placed = 0;
+  Bucket* idle = nullptr;
+  for (auto& [id, bucket] : instance.buckets) {
+    if (bucket.phase == BucketPhase::kWanted) continue;
+    ++placed;
+    if (bucket.phase != BucketPhase::kReady || !bucket.queue.empty() || bucket.executions > 0) continue;
+    if (idle == nullptr || bucket.last_used < idle->last_used) idle = &bucket;
+  }
+  if (placed < d.options.max_buckets) return true;
+  if (idle == nullptr) return false;
+  unload(d, *idle);
+  return true;
+}
+
+// Ascending, each size once; empty if any cannot be a program.
+std::vector<Program> usable_programs(std::vector<ProgramFeatures> features) {
+  std::vector<Program> programs;
+  std::sort(features.begin(), features.end(), [](const auto& a, const auto& b) { return a.batch < b.batch; });
+  for (ProgramFeatures& f : features) {
+    if (f.batch < 1 || f.arena < Bytes(0)) return {};
+    if (!programs.empty() && programs.back().features.batch == f.batch) continue;
+    ProgramLatency latency(f.predicted);
+    programs.push_back({std::move(f), std::move(latency)});
+  }
+  return programs;
+}
+
+}  // namespace
+
+std::optional<Error> rows_error(const Bucket& bucket, int rows) {
+  const ModelSettings& s = bucket.instance->settings;
+  if (parts_time(bucket.programs, rows, 1, s.max_batch > 0, s.allow_padding).p50 != kNever) return std::nullopt;
+  return invalid_argument(model_text(*bucket.instance) + ": " + std::to_string(rows) +
+                          " rows cannot be made of its compiled batch sizes (" + sizes_text(bucket.programs) +
+                          ") and its configuration does not allow padding");
+}
+
+Bucket& bucket_for(Domain& d, Instance& instance, BucketId id) {
+  auto [at, fresh] = instance.buckets.try_emplace(id);
+  Bucket& bucket = at->second;
+  bucket.last_used = ++d.last_use;
+  if (!fresh) return bucket;
+  bucket.id = id;
+  bucket.instance = &instance;
+  if (make_place(d, instance)) {
+    ask_load(d, bucket);
+  } else {
+    d.crowded.insert(instance.id);
+    set_bound(d, bucket, d.now + d.options.load_bound);
+  }
+  return bucket;
+}
+
+void bucket_loaded(Domain& d, Instance& instance, const Loaded& event) {
+  auto at = instance.buckets.find(event.bucket);
+  if (at == instance.buckets.end()) {
+    // Not asked for: the body warms up what it knows will be used. Unless it has been dropped since.
+    if (instance.dropped.contains(event.bucket) || !make_place(d, instance)) return;
+    at = instance.buckets.try_emplace(event.bucket).first;
+    at->second.id = event.bucket;
+    at->second.instance = &instance;
+  } else if (at->second.phase != BucketPhase::kLoading) {
+    return;
+  }
+  Bucket& bucket = at->second;
+  set_bound(d, bucket, kNever);
+  bucket.programs = usable_programs(event.programs);
+  std::optional<Error> error;
+  if (bucket.programs.empty()) {
+    error =
+        internal_error(model_text(instance) + ": a shape was loaded without programs, or with one of batch below 1");
+  } else if (event.bytes < Bytes(0) || !d.budget.fits(event.bytes)) {
+    error = resource_exhausted(model_text(instance) + ": the programs of a shape took " +
+                               std::to_string(event.bytes.value) + " bytes; " + std::to_string(d.budget.left().value) +
+                               " of " + std::to_string(d.budget.limit().value) + " bytes are left");
+  }
+  if (error) {
+    fail_queue(d, bucket, *error);
+    unload(d, bucket);
+    return;
+  }
+  d.budget.charge(event.bytes);
+  bucket.bytes = event.bytes;
+  bucket.phase = BucketPhase::kReady;
+  bucket.last_used = ++d.last_use;
+  recheck_rows(d, bucket);
+  reindex(d, bucket);
+}
+
+void recheck_rows(Domain& d, Bucket& bucket) {
+  if (bucket.phase != BucketPhase::kReady) return;
+  for (Query* q = bucket.queue.oldest; q != nullptr;) {
+    Query* next = q->newer;
+    if (auto error = rows_error(bucket, q->rows)) reply_error(d, *q, *error);
+    q = next;
+  }
+}
+
+void bucket_failed(Domain& d, Instance& instance, BucketId id, const Error& error) {
+  auto at = instance.buckets.find(id);
+  if (at == instance.buckets.end() || at->second.phase != BucketPhase::kLoading) return;
+  fail_queue(d, at->second, error);
+  erase(d, at->second);
+}
+
+void expire_bucket(Domain& d, Instance& instance, BucketId id) {
+  Bucket& bucket = instance.buckets.at(id);
+  bool waited = bucket.phase == BucketPhase::kWanted;
+  std::string within = " within " + duration_text(d.options.load_bound);
+  fail_queue(d, bucket,
+             waited ? unavailable(model_text(instance) + ": no place came free" + within +
+                                  " for the programs of this shape; " + std::to_string(d.options.max_buckets) +
+                                  " shapes are kept and all are in use")
+                    : internal_error(model_text(instance) + ": the programs of this shape were not ready" + within));
+  if (waited) {
+    erase(d, bucket);
+  } else {
+    unload(d, bucket);
+  }
+}
+
+void drop_all_buckets(Domain& d, Instance& instance) {
+  d.crowded.erase(instance.id);
+  while (!instance.buckets.empty()) {
+    Bucket& bucket = instance.buckets.begin()->second;
+    fail_queue(d, bucket, unavailable(model_text(instance) + " has been unloaded"));
+    erase(d, bucket);
+  }
+}
+
+bool place_waiting_buckets(Domain& d, Instance& instance) {
+  bool waiting = false;
+  for (auto at = instance.buckets.begin(); at != instance.buckets.end();) {
+    Bucket& bucket = (at++)->second;
+    if (bucket.phase != BucketPhase::kWanted) continue;
+    if (bucket.queue.empty()) {
+      erase(d, bucket);
+    } else {
+      waiting = true;
+    }
+  }
+  while (waiting) {
+    // The one whose query has waited longest.
+    Bucket* first = nullptr;
+    for (auto& [id, bucket] : instance.buckets) {
+      if (bucket.phase != BucketPhase::kWanted) continue;
+      if (first == nullptr || bucket.queue.oldest->sequence < first->queue.oldest->sequence) first = &bucket;
+    }
+    if (first == nullptr) return true;
+    if (!make_place(d, instance)) return false;
+    ask_load(d, *first);
+  }
+  return true;
+}
+
+}  // namespace motet::brain

@@ -1,0 +1,20 @@
+// The shape buckets of an instance: asked for on first use, at most max_buckets at a time, the least recently used idle
+// one giving way. A bucket that finds no place waits for one. Internal to control/.
+#pragma once
+
+#include "brain/control/domain.h"
+
+namespace motet::brain {
+
+void bucket_loaded(Domain& d, Instance& instance, const Loaded& event);
+void bucket_failed(Domain& d, Instance& instance, BucketId bucket, const Error& error);
+// Fails its queries: its load, or the wait for a place, has taken too long.
+void expire_bucket(Domain& d, Instance& instance, BucketId bucket);
+// Fails the waiting queries that cannot run on the present programs and settings.
+void recheck_rows(Domain& d, Bucket& bucket);
+// REQUIRES: no queries and no executions.
+void drop_all_buckets(Domain& d, Instance& instance);
+// True when none waits any more.
+bool place_waiting_buckets(Domain& d, Instance& instance);
+
+}  // namespace motet::brain
