@@ -1,8 +1,9 @@
-// Program: a graph compiled for one set of input shapes and one greatest width: a straight list of steps over one planned
-// arena. Immutable once compiled and shared by all executions of it; may be used from any thread.
+// Program: a graph compiled for one set of input shapes and one greatest width: a straight list of steps over one
+// planned arena. Immutable once compiled and shared by all executions of it; may be used from any thread.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "base/result.h"
 #include "base/units.h"
+#include "compute/graph/onnx_reader.h"
 #include "compute/graph/pass.h"
 #include "compute/ops/registry.h"
 
@@ -28,14 +30,14 @@ struct StepInfo {
   std::string implementation;  // what runs it
   std::vector<ops::Refusal> refusals;
   double flops = 0;
-  size_t bytes_moved = 0;      // inputs, outputs, weights
-  Nanos predicted;             // at width 1; 0 until measured (see Program::calibrate)
+  size_t bytes_moved = 0;  // inputs, outputs, weights
+  Nanos predicted;         // at width 1; 0 until measured (see Program::calibrate)
 };
 
 struct CompileOptions {
-  int max_width = 1;                     // greatest number of cores a step will run on
+  int max_width = 1;  // greatest number of cores a step will run on
   std::set<std::string> disabled_passes;
-  bool calibrate = true;                 // run once and time each step
+  bool calibrate = true;  // run once and time each step
 };
 
 class Program;
@@ -45,32 +47,34 @@ class Program {
  public:
   virtual ~Program() = default;
 
-  virtual const std::vector<Port>& inputs() const = 0;    // with the shapes it was compiled for
-  virtual const std::vector<Port>& outputs() const = 0;   // an extent that depends on data is -1
+  virtual const std::vector<Port>& inputs() const = 0;   // with the shapes it was compiled for
+  virtual const std::vector<Port>& outputs() const = 0;  // an extent that depends on data is -1
   virtual const std::vector<StepInfo>& steps() const = 0;
   virtual const std::vector<graph::PassReport>& passes() const = 0;
-  virtual Bytes arena_bytes() const = 0;      // activations and scratch, after reuse
-  virtual Bytes activation_bytes() const = 0; // the same without reuse: what planning saved
-  virtual Bytes packed_bytes() const = 0;     // weights packed for this program and not shared
+  virtual Bytes arena_bytes() const = 0;       // activations and scratch, after reuse
+  virtual Bytes activation_bytes() const = 0;  // the same without reuse: what planning saved
+  virtual Bytes packed_bytes() const = 0;      // weights packed for this program and not shared
   // Sum of the steps' predicted times at width 1.
   virtual Nanos predicted() const = 0;
+  // The layout that its convolutions prefer: "nChw16c", "nChw8c", "nhwc" or "any"; for `motet inspect`.
+  virtual std::string layout() const = 0;
 };
 
-// A loaded model: the graph as read, and programs per input shapes, compiled on demand and kept. Weights are shared by all
-// programs. Any thread; compile() of one model runs one at a time, without holding up executions.
+// A loaded model: the graph as read, and programs per input shapes, compiled on demand and kept. Weights are shared by
+// all programs. Any thread; compile() of one model runs one at a time, without holding up executions.
 class Model {
  public:
   static Result<std::shared_ptr<Model>> load(const std::filesystem::path& path);
   virtual ~Model() = default;
 
-  virtual const std::vector<Port>& inputs() const = 0;   // as declared, -1 for symbolic or unknown extents
+  virtual const std::vector<Port>& inputs() const = 0;  // as declared, -1 for symbolic or unknown extents
   virtual const std::vector<Port>& outputs() const = 0;
-  // True if every input and output has an outermost extent with one common symbol (or unknown), so that rows of different queries can be one
-  // batch; decided from the graph, not from a run.
+  // True if every input and output has an outermost extent with one common symbol (or unknown), so that rows of
+  // different queries can be one batch; decided from the graph, not from a run.
   virtual bool batchable() const = 0;
   virtual Bytes weight_bytes() const = 0;
-  // The program for these input shapes (one per input, in order), compiled now or earlier. An Error names the input and the
-  // extents allowed, or the op that nothing implements.
+  // The program for these input shapes (one per input, in order), compiled now or earlier. An Error names the input and
+  // the extents allowed, or the op that nothing implements.
   virtual Result<ProgramPtr> compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) = 0;
   // Forgets a program; executions that use it keep it alive.
   virtual void drop(const std::vector<Shape>& input_shapes) = 0;

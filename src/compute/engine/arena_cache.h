@@ -1,0 +1,20 @@
+// Arenas between executions. Mapping fresh pages for every query would cost more than many a small model computes, so a
+// few are kept, at most kRetainedBytes in all, the last used first. What is kept is idle memory of the process, like an
+// allocator's; arenas in use are their executions' and are charged there. Any thread.
+#pragma once
+
+#include <cstddef>
+
+#include "base/result.h"
+#include "compute/device/arena.h"
+
+namespace motet::engine {
+
+inline constexpr size_t kRetainedBytes = size_t{256} << 20;
+
+// An arena of at least `bytes`, kept or new. An Error names the size if the machine refuses it.
+Result<device::Arena> take_arena(size_t bytes);
+// Keeps the arena for a later execution, or lets it go.
+void give_arena(device::Arena arena);
+
+}  // namespace motet::engine

@@ -1,0 +1,71 @@
+#include "compute/engine/calibrate.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "compute/engine/arena_cache.h"
+#include "compute/engine/runner.h"
+
+namespace motet::engine {
+namespace {
+
+constexpr int kMostRounds = 5;
+
+std::vector<Tensor> draw_inputs(const CompiledProgram& program) {
+  std::vector<Tensor> inputs;
+  Random random(1, "calibration");
+  for (const Port& port : program.input_ports) {
+    inputs.push_back(Tensor::zeros(port.dtype, port.shape));
+    if (port.dtype != DType::kF32) continue;
+    for (float& x : inputs.back().view().as<float>()) x = static_cast<float>(random.uniform() * 2 - 1);
+  }
+  return inputs;
+}
+
+}  // namespace
+
+std::optional<Measurement> measure(const CompiledProgram& program, Nanos budget) {
+  auto arena = take_arena(program.arena);
+  if (!arena.ok()) return std::nullopt;
+  std::vector<Tensor> inputs = draw_inputs(program);
+  std::vector<Tensor> outputs;
+  std::vector<std::byte*> in;
+  std::vector<std::byte*> out;
+  for (const Tensor& tensor : inputs) in.push_back(tensor.view().data);
+  for (const Port& port : program.output_ports) {
+    outputs.push_back(Tensor::zeros(port.dtype, port.shape));
+    out.push_back(outputs.back().view().data);
+  }
+  SteadyClock clock;
+  Measurement best;
+  best.total = kNever;
+  best.steps.assign(program.body.size(), kNever);
+  bool sound = true;
+  Nanos begin;
+  for (int round = 0; sound && round <= kMostRounds; ++round) {
+    if (round == 1) begin = clock.now();  // round 0 warms up
+    std::vector<Nanos> steps(program.body.size());
+    Runner runner(program, arena->data(), in, out);
+    Nanos last = clock.now();
+    Nanos start = last;
+    while (sound && !runner.done()) {
+      size_t at = runner.position();
+      bool inside = runner.inside_branch();
+      sound = runner.step(device::Team::serial()).ok();
+      Nanos now = clock.now();
+      steps[inside ? at - 1 : at] += now - last;
+      last = now;
+    }
+    if (!sound || round == 0) continue;
+    for (size_t i = 0; i < steps.size(); ++i) best.steps[i] = std::min(best.steps[i], steps[i]);
+    best.total = std::min(best.total, last - start);
+    if (last - begin >= budget) break;
+  }
+  give_arena(std::move(*arena));
+  if (!sound) return std::nullopt;
+  return best;
+}
+
+}  // namespace motet::engine

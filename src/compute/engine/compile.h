@@ -1,0 +1,34 @@
+// From a model's graph to a compiled program: shapes, passes, choice of layout, lowering, calibration. Private to
+// compute/engine.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "base/result.h"
+#include "compute/engine/compiled.h"
+#include "compute/graph/graph.h"
+#include "compute/graph/pass.h"
+#include "compute/ops/onednn/weight_cache.h"
+
+namespace motet::engine {
+
+// Computes constant nodes by the plain reference.
+graph::Evaluator reference_evaluator();
+
+// `graph` with every input's extents set to `shapes`, and the extents bound to symbols. An Error names the input and
+// what it takes.
+struct Shaped {
+  std::shared_ptr<graph::Graph> graph;
+  std::map<std::string, int64_t> symbols;
+};
+Result<Shaped> with_shapes(const graph::Graph& graph, const std::vector<Shape>& shapes);
+
+// Compiles `prepared` for `shapes`. `layout` is the layout chosen for this model before; where there is none yet and
+// the options allow measuring, the candidates are timed and the fastest is left there.
+Result<std::shared_ptr<CompiledProgram>> compile_graph(const graph::Graph& prepared, const std::vector<Shape>& shapes,
+                                                       const CompileOptions& options, ops::WeightCache& weights,
+                                                       std::optional<ops::Layout>& layout);
+
+}  // namespace motet::engine

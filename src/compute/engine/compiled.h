@@ -1,0 +1,80 @@
+// What a Program is made of inside: steps over buffers, and branches. Private to compute/engine. Built by lowering,
+// then immutable; executions read it from any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "compute/engine/program.h"
+#include "compute/ops/kernel.h"
+
+namespace motet::engine {
+
+class CompiledProgram;
+
+// Memory that steps read and write.
+struct Buffer {
+  enum class Kind : uint8_t {
+    kArena,     // at `offset` of the arena
+    kInput,     // the program's input `port`: the caller's memory, or staged at `offset` of the arena
+    kOutput,    // the program's output `port`: memory that outlives the execution
+    kConstant,  // `constant`
+  };
+  Kind kind = Kind::kArena;
+  size_t bytes = 0;
+  size_t offset = 0;
+  size_t port = 0;
+  Tensor constant;
+};
+
+inline constexpr int kNoBuffer = -1;
+
+// One operand of a step; absent if its buffer is kNoBuffer. `view` has dtype and shape and no data.
+struct StepOperand {
+  int buffer = kNoBuffer;
+  TensorView view;
+};
+
+// A choice between two programs, made when the step is reached.
+struct Branch {
+  StepOperand condition;
+  std::shared_ptr<const CompiledProgram> taken[2];  // [1] if the condition holds
+  std::vector<StepOperand> inputs[2];               // what each program's inputs are here
+};
+
+struct Step {
+  ops::KernelPtr kernel;  // null for a branch
+  std::unique_ptr<Branch> branch;
+  std::vector<StepOperand> inputs, outputs;
+  int scratch = kNoBuffer;  // a kernel's scratch, or the arena of a branch
+};
+
+class CompiledProgram final : public Program {
+ public:
+  const std::vector<Port>& inputs() const override { return input_ports; }
+  const std::vector<Port>& outputs() const override { return output_ports; }
+  const std::vector<StepInfo>& steps() const override { return infos; }
+  const std::vector<graph::PassReport>& passes() const override { return pass_reports; }
+  Bytes arena_bytes() const override { return Bytes(static_cast<int64_t>(arena)); }
+  Bytes activation_bytes() const override { return Bytes(static_cast<int64_t>(arena_without_reuse)); }
+  Bytes packed_bytes() const override { return Bytes(static_cast<int64_t>(packed)); }
+  Nanos predicted() const override;
+  std::string layout() const override;
+
+  // Steps of the longest way through, branches included.
+  int64_t longest_path() const;
+
+  std::vector<Port> input_ports, output_ports;
+  std::vector<Buffer> buffers;
+  std::vector<Step> body;
+  std::vector<StepInfo> infos;  // one per step of `body`
+  std::vector<graph::PassReport> pass_reports;
+  size_t arena = 0;
+  size_t arena_without_reuse = 0;
+  size_t packed = 0;  // bytes packed for this program alone
+  ops::Layout preferred = ops::Layout::kRowMajor;
+  std::shared_ptr<const graph::Graph> graph;  // keeps what kernels point into
+};
+
+}  // namespace motet::engine

@@ -1,0 +1,263 @@
+#include "compute/engine/execution.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/check.h"
+#include "compute/engine/arena_cache.h"
+#include "compute/engine/runner.h"
+
+namespace motet::engine {
+namespace {
+
+// Memory of one output for the whole batch; outlives the execution through the tensors that view it.
+std::shared_ptr<std::byte> allocate_output(size_t bytes) {
+  size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, rounded));
+  if (memory == nullptr) return nullptr;
+  return {memory, [](std::byte* p) { std::free(p); }};
+}
+
+int64_t rows_of(const TensorView& view) { return view.shape.empty() ? 0 : view.shape[0]; }
+
+const CompiledProgram& compiled(const Part& part) { return static_cast<const CompiledProgram&>(*part.program); }
+
+class BatchExecution final : public Execution {
+ public:
+  BatchExecution(std::vector<Part> parts, std::vector<QueryInputs> queries, bool batched)
+      : parts_(std::move(parts)), queries_(std::move(queries)), batched_(batched) {}
+  ~BatchExecution() override {
+    runner_.reset();
+    if (arena_) give_arena(std::move(*arena_));
+  }
+
+  Status prepare();
+
+  RunState run(device::Team& team) override;
+  RunState step(device::Team& team) override;
+  void request_pause() override { pause_.store(true, std::memory_order_release); }
+  void request_kill() override { kill_.store(true, std::memory_order_release); }
+  void clear_pause() override { pause_.store(false, std::memory_order_release); }
+  int64_t steps_done() const override { return done_.load(std::memory_order_acquire); }
+  int64_t steps_total() const override { return total_; }
+  const Error& failure() const override;
+  Tensor output(size_t query, size_t output) const override;
+
+ private:
+  Status check_queries();
+  Status check_parts();
+  Status allocate();
+  void begin_part();
+  void end_part();
+  // The rows of input `port` that this part takes: in place if one query has them all, else gathered into `staging`.
+  std::byte* gather(size_t port, std::byte* staging) const;
+  size_t row_bytes(const Port& port) const;
+
+  // Constant after prepare().
+  std::vector<Part> parts_;
+  std::vector<QueryInputs> queries_;
+  const bool batched_;
+  std::vector<int64_t> first_row_;  // per query, and one past the last
+  std::vector<std::shared_ptr<std::byte>> outputs_;
+  int64_t total_ = 0;
+
+  // The leader's.
+  std::optional<device::Arena> arena_;
+  std::optional<Runner> runner_;                    // of the part that runs
+  std::vector<std::shared_ptr<std::byte>> padded_;  // outputs of a padded part, per port
+  size_t part_ = 0;
+  int64_t part_row_ = 0;  // first row of the part that runs
+  int64_t steps_before_ = 0;
+  RunState last_ = RunState::kPaused;
+  Error failure_;
+
+  // Synchronise themselves.
+  std::atomic<bool> pause_{false}, kill_{false};
+  std::atomic<int64_t> done_{0};
+};
+
+Status BatchExecution::check_queries() {
+  if (parts_.empty() || queries_.empty()) return invalid_argument("an execution of no program or no query");
+  const auto& ports = parts_.front().program->inputs();
+  first_row_ = {0};
+  for (const QueryInputs& query : queries_) {
+    if (query.tensors.size() != ports.size())
+      return invalid_argument(std::to_string(query.tensors.size()) + " inputs given; the model takes " +
+                              std::to_string(ports.size()));
+    for (size_t i = 0; i < ports.size(); ++i) {
+      const TensorView& given = query.tensors[i];
+      Shape wanted = ports[i].shape;
+      if (batched_ && !given.shape.empty() && !wanted.empty()) wanted[0] = rows_of(query.tensors[0]);
+      if (given.shape != wanted || given.dtype != ports[i].dtype)
+        return invalid_argument("input '" + ports[i].name + "' is " + std::string(dtype_kserve_name(given.dtype)) +
+                                " " + shape_to_string(given.shape) + "; this program takes " +
+                                std::string(dtype_kserve_name(ports[i].dtype)) + " " + shape_to_string(wanted));
+    }
+    first_row_.push_back(first_row_.back() + (batched_ ? rows_of(query.tensors[0]) : 1));
+  }
+  if (!batched_ && (queries_.size() != 1 || parts_.size() != 1))
+    return invalid_argument("several queries or programs for a model without a batch dimension");
+  return {};
+}
+
+Status BatchExecution::check_parts() {
+  if (!batched_) parts_.front().rows = 1;
+  int64_t rows = 0;
+  for (const Part& part : parts_) {
+    rows += part.rows;
+    if (!batched_) continue;
+    for (const auto* ports : {&part.program->inputs(), &part.program->outputs()}) {
+      for (const Port& port : *ports) {
+        int64_t size = port.shape.empty() ? 0 : port.shape[0];
+        bool padded_output = ports == &part.program->outputs() && size != part.program->inputs().front().shape[0];
+        if (part.rows < 1 || part.rows > size || padded_output)
+          return invalid_argument(std::to_string(part.rows) + " rows for a program whose '" + port.name + "' is " +
+                                  shape_to_string(port.shape));
+      }
+    }
+  }
+  if (rows != first_row_.back())
+    return invalid_argument("parts of " + std::to_string(rows) + " rows for queries of " +
+                            std::to_string(first_row_.back()));
+  return {};
+}
+
+size_t BatchExecution::row_bytes(const Port& port) const {
+  size_t bytes = static_cast<size_t>(elements(port.shape)) * dtype_bytes(port.dtype);
+  return batched_ ? bytes / static_cast<size_t>(port.shape[0]) : bytes;
+}
+
+Status BatchExecution::allocate() {
+  size_t arena = 0;
+  for (const Part& part : parts_) {
+    arena = std::max(arena, compiled(part).arena);
+    total_ += compiled(part).longest_path();
+  }
+  MOTET_ASSIGN(device::Arena taken, take_arena(arena));
+  arena_.emplace(std::move(taken));
+  for (const Port& port : parts_.front().program->outputs()) {
+    size_t bytes = row_bytes(port) * static_cast<size_t>(first_row_.back());
+    outputs_.push_back(allocate_output(bytes));
+    if (!outputs_.back())
+      return resource_exhausted("no memory for output '" + port.name + "' of " + std::to_string(bytes) + " bytes");
+  }
+  return {};
+}
+
+Status BatchExecution::prepare() {
+  MOTET_RETURN_IF_ERROR(check_queries());
+  MOTET_RETURN_IF_ERROR(check_parts());
+  return allocate();
+}
+
+std::byte* BatchExecution::gather(size_t port, std::byte* staging) const {
+  const Port& p = parts_[part_].program->inputs()[port];
+  size_t row = row_bytes(p);
+  int64_t rows = parts_[part_].rows;
+  int64_t end = part_row_ + rows;
+  int64_t size = batched_ ? p.shape[0] : 1;
+  int64_t filled = 0;
+  for (size_t q = 0; q < queries_.size() && filled < rows; ++q) {
+    int64_t from = std::max(first_row_[q], part_row_);
+    int64_t to = std::min(first_row_[q + 1], end);
+    if (from >= to) continue;
+    std::byte* data = queries_[q].tensors[port].data + static_cast<size_t>(from - first_row_[q]) * row;
+    bool aligned = reinterpret_cast<uintptr_t>(data) % std::min<size_t>(dtype_bytes(p.dtype), 8) == 0;
+    if (to - from == size && aligned) return data;  // the query's own memory
+    std::memcpy(staging + static_cast<size_t>(filled) * row, data, static_cast<size_t>(to - from) * row);
+    filled += to - from;
+  }
+  if (filled < size)
+    std::memset(staging + static_cast<size_t>(filled) * row, 0, static_cast<size_t>(size - filled) * row);
+  return staging;
+}
+
+void BatchExecution::begin_part() {
+  const CompiledProgram& program = compiled(parts_[part_]);
+  std::vector<std::byte*> inputs(program.input_ports.size(), nullptr);
+  for (const Buffer& buffer : program.buffers)
+    if (buffer.kind == Buffer::Kind::kInput && buffer.bytes > 0)
+      inputs[buffer.port] = gather(buffer.port, arena_->data() + buffer.offset);
+  bool padded = batched_ && parts_[part_].rows != program.input_ports.front().shape[0];
+  padded_.clear();
+  std::vector<std::byte*> outputs;
+  for (size_t o = 0; o < program.output_ports.size(); ++o) {
+    const Port& port = program.output_ports[o];
+    if (padded) {
+      padded_.push_back(allocate_output(row_bytes(port) * static_cast<size_t>(port.shape[0])));
+      MOTET_CHECK(padded_.back() != nullptr, "memory for a padded output");
+      outputs.push_back(padded_.back().get());
+    } else {
+      outputs.push_back(outputs_[o].get() + static_cast<size_t>(part_row_) * row_bytes(port));
+    }
+  }
+  runner_.emplace(program, arena_->data(), std::move(inputs), std::move(outputs));
+}
+
+void BatchExecution::end_part() {
+  const CompiledProgram& program = compiled(parts_[part_]);
+  for (size_t o = 0; o < padded_.size(); ++o) {
+    size_t row = row_bytes(program.output_ports[o]);
+    std::memcpy(outputs_[o].get() + static_cast<size_t>(part_row_) * row, padded_[o].get(),
+                static_cast<size_t>(parts_[part_].rows) * row);
+  }
+  padded_.clear();
+  steps_before_ += program.longest_path();
+  part_row_ += parts_[part_].rows;
+  ++part_;
+  runner_.reset();
+}
+
+RunState BatchExecution::step(device::Team& team) {
+  if (last_ != RunState::kPaused) return last_;
+  if (kill_.load(std::memory_order_acquire)) return last_ = RunState::kKilled;
+  if (!runner_) begin_part();
+  if (!runner_->done()) {
+    Status status = runner_->step(team);
+    if (!status.ok()) {
+      failure_ = status.error();
+      return last_ = RunState::kFailed;
+    }
+  }
+  done_.store(steps_before_ + runner_->steps_done(), std::memory_order_release);
+  if (!runner_->done()) return RunState::kPaused;
+  end_part();
+  if (part_ == parts_.size()) last_ = RunState::kFinished;
+  return last_;
+}
+
+RunState BatchExecution::run(device::Team& team) {
+  while (last_ == RunState::kPaused) {
+    if (pause_.load(std::memory_order_acquire) && !kill_.load(std::memory_order_acquire)) return RunState::kPaused;
+    step(team);
+  }
+  return last_;
+}
+
+const Error& BatchExecution::failure() const {
+  MOTET_CHECK(last_ == RunState::kFailed, "failure() of an execution that did not fail");
+  return failure_;
+}
+
+Tensor BatchExecution::output(size_t query, size_t output) const {
+  MOTET_CHECK(last_ == RunState::kFinished, "output() of an execution that has not finished");
+  const Port& port = parts_.front().program->outputs()[output];
+  TensorView view{port.dtype, port.shape, outputs_[output].get()};
+  if (batched_) {
+    view.shape[0] = first_row_[query + 1] - first_row_[query];
+    view.data += static_cast<size_t>(first_row_[query]) * row_bytes(port);
+  }
+  return Tensor(std::move(view), outputs_[output]);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Execution>> Execution::create(std::vector<Part> parts, std::vector<QueryInputs> queries,
+                                                     bool batched) {
+  auto execution = std::make_unique<BatchExecution>(std::move(parts), std::move(queries), batched);
+  MOTET_RETURN_IF_ERROR(execution->prepare());
+  return std::unique_ptr<Execution>(std::move(execution));
+}
+
+}  // namespace motet::engine

@@ -1,0 +1,551 @@
+#include "compute/engine/lowering.h"
+
+#include <algorithm>
+#include <limits>
+#include <unordered_map>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "compute/engine/copy_kernel.h"
+#include "compute/engine/memory_plan.h"
+#include "compute/ops/registry.h"
+
+namespace motet::engine {
+namespace {
+
+using graph::Graph;
+using graph::kNoValue;
+using graph::Node;
+using graph::ValueId;
+using ops::Layout;
+using ops::TensorSpec;
+
+constexpr int kForever = std::numeric_limits<int>::max();
+
+// Where a value can be found, and in which layout.
+struct Location {
+  int buffer = kNoBuffer;
+  Layout layout = Layout::kRowMajor;
+};
+
+int64_t block_of(Layout layout) { return layout == Layout::kNChw8c ? 8 : layout == Layout::kNChw16c ? 16 : 1; }
+
+// True if the two layouts of `shape` are the same bytes: pictures of one pixel, or of one channel unblocked.
+bool same_bytes(const Shape& shape, Layout a, Layout b) {
+  if (a == b) return true;
+  if (shape.size() != 4) return false;
+  bool one_pixel = shape[2] == 1 && shape[3] == 1;
+  bool whole = shape[1] % block_of(a) == 0 && shape[1] % block_of(b) == 0;
+  if (one_pixel && whole) return true;
+  bool unblocked = block_of(a) == 1 && block_of(b) == 1;
+  return unblocked && shape[1] == 1;
+}
+
+const char* layout_name(Layout layout) {
+  switch (layout) {
+    case Layout::kNhwc: return "nhwc";
+    case Layout::kNChw8c: return "nChw8c";
+    case Layout::kNChw16c: return "nChw16c";
+    case Layout::kRowMajor: return "row-major";
+  }
+  return "?";
+}
+
+std::string step_name(const Node& node) {
+  using Kind = graph::PostOp::Kind;
+  std::string name = node.op;
+  for (const graph::PostOp& op : node.post_ops) {
+    switch (op.kind) {
+      case Kind::kRelu: name += "+Relu"; break;
+      case Kind::kClip: name += "+Clip"; break;
+      case Kind::kSigmoid: name += "+Sigmoid"; break;
+      case Kind::kTanh: name += "+Tanh"; break;
+      case Kind::kHardSigmoid: name += "+HardSigmoid"; break;
+      case Kind::kHardSwish: name += "+HardSwish"; break;
+      case Kind::kSwish: name += "+Swish"; break;
+      case Kind::kLeakyRelu: name += "+LeakyRelu"; break;
+      case Kind::kElu: name += "+Elu"; break;
+      case Kind::kGeluErf:
+      case Kind::kGeluTanh: name += "+Gelu"; break;
+      case Kind::kAdd: name += "+Add"; break;
+    }
+  }
+  return name;
+}
+
+class Lowering {
+ public:
+  Lowering(std::shared_ptr<const Graph> graph, const LoweringOptions& options)
+      : graph_(std::move(graph)), options_(options), program_(std::make_shared<CompiledProgram>()) {}
+
+  Result<std::shared_ptr<CompiledProgram>> run();
+
+ private:
+  Status take_values();
+  Status take_inputs();
+  void find_last_uses();
+  Status lower_node(int index, const Node& node);
+  Status lower_alias(const Node& node);
+  Status lower_branch(const Node& node);
+  Result<std::shared_ptr<CompiledProgram>> lower_body(const Node& node, std::string_view attribute,
+                                                      std::vector<StepOperand>& inputs);
+  Status lower_kernel(int index, const Node& node);
+  Status place_output(int index, const Node& node, const ops::Kernel& kernel, size_t output, Step& step);
+  Status bind_outputs();
+  void lay_out();
+
+  Result<TensorSpec> spec_of(ValueId id) const;
+  StepOperand operand(ValueId id, int buffer) const;
+  int add_buffer(Buffer buffer, ValueId holder);
+  // The buffer that has the value in `layout`, by a copy if there is none yet.
+  Result<int> deliver(ValueId id, Layout layout);
+  Result<int> deliver_constant(ValueId id, const TensorSpec& plain, Layout layout);
+  bool may_destroy(int buffer, int index) const;
+  void add_step(Step step, StepInfo info);
+  void add_copy(const StepOperand& from, const StepOperand& to, Layout layout, const std::string& name);
+
+  std::shared_ptr<const Graph> graph_;
+  const LoweringOptions& options_;
+  std::shared_ptr<CompiledProgram> program_;
+  std::vector<std::optional<Shape>> shapes_;  // per value; filled in for results of branches
+  std::vector<std::optional<DType>> dtypes_;
+  std::vector<std::vector<Location>> locations_;  // per value; the first is where it was made
+  std::vector<int> last_use_;                     // per value: index of the last node that reads it
+  std::vector<std::vector<ValueId>> holders_;     // per buffer: values that lie in it
+  std::unordered_map<std::string_view, ValueId> by_name_;
+};
+
+Status Lowering::take_values() {
+  size_t count = graph_->values.size();
+  shapes_.resize(count);
+  dtypes_.resize(count);
+  locations_.resize(count);
+  for (size_t i = 0; i < count; ++i) {
+    const graph::Value& value = graph_->values[i];
+    by_name_.emplace(value.name, static_cast<ValueId>(i));
+    shapes_[i] = value.constant ? std::optional<Shape>(value.constant->shape()) : value.static_shape();
+    dtypes_[i] = value.constant ? std::optional<DType>(value.constant->dtype()) : value.dtype;
+    if (shapes_[i]) {
+      auto sound = checked_elements(*shapes_[i]);
+      if (!sound.ok()) return invalid_argument("value '" + value.name + "': " + sound.error().message);
+    }
+  }
+  return {};
+}
+
+Status Lowering::take_inputs() {
+  for (size_t i = 0; i < graph_->inputs.size(); ++i) {
+    ValueId id = graph_->inputs[i];
+    MOTET_ASSIGN(TensorSpec spec, spec_of(id));
+    int buffer = add_buffer({.kind = Buffer::Kind::kInput, .bytes = spec.bytes(), .port = i}, id);
+    locations_[static_cast<size_t>(id)] = {{buffer, Layout::kRowMajor}};
+    program_->input_ports.push_back({graph_->value(id).name, spec.dtype, spec.shape});
+  }
+  return {};
+}
+
+void Lowering::find_last_uses() {
+  last_use_.assign(graph_->values.size(), -1);
+  for (size_t i = 0; i < graph_->nodes.size(); ++i) {
+    const Node& node = graph_->nodes[i];
+    auto use = [&](ValueId id) {
+      if (id != kNoValue) last_use_[static_cast<size_t>(id)] = static_cast<int>(i);
+    };
+    for (ValueId id : node.inputs) use(id);
+    for (const auto& [key, attribute] : node.attributes) {
+      const auto* body = std::get_if<std::shared_ptr<const Graph>>(&attribute);
+      if (body == nullptr || *body == nullptr) continue;
+      for (const auto& capture : (*body)->captures)
+        if (auto found = by_name_.find(capture.first); found != by_name_.end()) use(found->second);
+    }
+  }
+  for (ValueId id : graph_->outputs) last_use_[static_cast<size_t>(id)] = kForever;
+}
+
+Result<TensorSpec> Lowering::spec_of(ValueId id) const {
+  auto i = static_cast<size_t>(id);
+  const std::string& name = graph_->values[i].name;
+  if (!shapes_[i])
+    return unsupported("the shape of value '" + name + "' depends on data; shapes must follow from the inputs' shapes");
+  if (!dtypes_[i]) return unsupported("the type of value '" + name + "' is not known");
+  Layout layout = locations_[i].empty() ? Layout::kRowMajor : locations_[i].front().layout;
+  return TensorSpec{*dtypes_[i], *shapes_[i], layout};
+}
+
+StepOperand Lowering::operand(ValueId id, int buffer) const {
+  auto i = static_cast<size_t>(id);
+  return {buffer, TensorView{*dtypes_[i], *shapes_[i], nullptr}};
+}
+
+int Lowering::add_buffer(Buffer buffer, ValueId holder) {
+  program_->buffers.push_back(std::move(buffer));
+  holders_.emplace_back();
+  if (holder != kNoValue) holders_.back().push_back(holder);
+  return static_cast<int>(program_->buffers.size()) - 1;
+}
+
+void Lowering::add_step(Step step, StepInfo info) {
+  auto count = [&](const std::vector<StepOperand>& operands) {
+    for (const StepOperand& o : operands)
+      if (o.buffer != kNoBuffer) info.bytes_moved += program_->buffers[static_cast<size_t>(o.buffer)].bytes;
+  };
+  count(step.inputs);
+  count(step.outputs);
+  program_->body.push_back(std::move(step));
+  program_->infos.push_back(std::move(info));
+}
+
+void Lowering::add_copy(const StepOperand& from, const StepOperand& to, Layout layout, const std::string& name) {
+  Step step;
+  step.kernel = std::make_unique<CopyKernel>(program_->buffers[static_cast<size_t>(to.buffer)].bytes, layout);
+  step.inputs = {from};
+  step.outputs = {to};
+  add_step(std::move(step), {.node = name, .op = "copy", .implementation = "copy"});
+}
+
+Result<int> Lowering::deliver_constant(ValueId id, const TensorSpec& plain, Layout layout) {
+  const Tensor& constant = *graph_->value(id).constant;
+  if (layout == Layout::kRowMajor)
+    return add_buffer({.kind = Buffer::Kind::kConstant, .bytes = plain.bytes(), .constant = constant}, id);
+  TensorSpec wanted = plain;
+  wanted.layout = layout;
+  MOTET_ASSIGN(ops::KernelPtr kernel, ops::plan_reorder(plain, wanted));
+  Tensor copy = Tensor::zeros(DType::kF32, {static_cast<int64_t>(wanted.bytes() / sizeof(float))});
+  Tensor scratch = Tensor::zeros(DType::kU8, {static_cast<int64_t>(kernel->scratch_bytes())});
+  TensorView from = constant.view();
+  TensorView to{plain.dtype, plain.shape, copy.view().data};
+  kernel->run({.inputs = {&from, 1}, .outputs = {&to, 1}, .scratch = scratch.view().data}, device::Team::serial());
+  return add_buffer({.kind = Buffer::Kind::kConstant, .bytes = wanted.bytes(), .constant = std::move(copy)}, id);
+}
+
+Result<int> Lowering::deliver(ValueId id, Layout layout) {
+  auto i = static_cast<size_t>(id);
+  MOTET_ASSIGN(TensorSpec spec, spec_of(id));
+  for (const Location& location : locations_[i])
+    if (same_bytes(spec.shape, location.layout, layout)) return location.buffer;
+  if (graph_->value(id).constant) {
+    MOTET_ASSIGN(int buffer, deliver_constant(id, spec, layout));
+    locations_[i].push_back({buffer, layout});
+    return buffer;
+  }
+  if (locations_[i].empty()) return internal_error("value '" + graph_->value(id).name + "' is used before it is made");
+  TensorSpec wanted = spec;
+  wanted.layout = layout;
+  MOTET_ASSIGN(ops::KernelPtr kernel, ops::plan_reorder(spec, wanted));
+  int buffer = add_buffer({.kind = Buffer::Kind::kArena, .bytes = wanted.bytes()}, id);
+  StepInfo info{.node = graph_->value(id).name,
+                .op = std::string("reorder ") + layout_name(spec.layout) + "->" + layout_name(layout),
+                .implementation = kernel->implementation()};
+  Step step;
+  step.inputs = {operand(id, locations_[i].front().buffer)};
+  step.outputs = {operand(id, buffer)};
+  if (kernel->scratch_bytes() > 0)
+    step.scratch = add_buffer({.kind = Buffer::Kind::kArena, .bytes = kernel->scratch_bytes()}, kNoValue);
+  step.kernel = std::move(kernel);
+  add_step(std::move(step), std::move(info));
+  locations_[i].push_back({buffer, layout});
+  return buffer;
+}
+
+// True if a Transpose only moves extents of 1.
+bool keeps_order(const Node& node, const Shape& shape) {
+  std::vector<int64_t> order = node.ints_or("perm", {});
+  if (order.size() != shape.size()) return shape.size() < 2;
+  int64_t previous = -1;
+  for (int64_t axis : order) {
+    if (axis < 0 || axis >= static_cast<int64_t>(shape.size())) return false;
+    if (shape[static_cast<size_t>(axis)] == 1) continue;
+    if (axis < previous) return false;
+    previous = axis;
+  }
+  return true;
+}
+
+Status Lowering::lower_node(int index, const Node& node) {
+  static const std::set<std::string, std::less<>> kAliases = {"Identity",  "Reshape", "Squeeze",
+                                                              "Unsqueeze", "Flatten", "Dropout"};
+  if (node.domain.empty() && node.post_ops.empty()) {
+    if (node.op == "If") return lower_branch(node);
+    bool one_output =
+        std::count_if(node.outputs.begin(), node.outputs.end(), [](ValueId id) { return id != kNoValue; }) == 1;
+    if (kAliases.contains(node.op) && one_output) return lower_alias(node);
+    auto input = node.inputs.empty() || node.inputs[0] == kNoValue ? std::optional<Shape>()
+                                                                   : shapes_[static_cast<size_t>(node.inputs[0])];
+    if (node.op == "Transpose" && input && keeps_order(node, *input)) return lower_alias(node);
+    bool same_type =
+        input && dtypes_[static_cast<size_t>(node.inputs[0])] == dtypes_[static_cast<size_t>(node.outputs[0])];
+    if (node.op == "Cast" && same_type) return lower_alias(node);
+  }
+  return lower_kernel(index, node);
+}
+
+Status Lowering::lower_alias(const Node& node) {
+  auto from = static_cast<size_t>(node.inputs[0]);
+  auto to = static_cast<size_t>(node.outputs[0]);
+  bool same_shape = node.op == "Identity" || node.op == "Dropout" || node.op == "Cast";
+  if (same_shape && !shapes_[to]) shapes_[to] = shapes_[from];
+  if (!dtypes_[to]) dtypes_[to] = dtypes_[from];
+  MOTET_ASSIGN(TensorSpec source, spec_of(node.inputs[0]));
+  MOTET_ASSIGN(TensorSpec result, spec_of(node.outputs[0]));
+  if (elements(source.shape) != elements(result.shape))
+    return invalid_argument("node '" + node.name + "' (" + node.op + "): " + shape_to_string(source.shape) +
+                            " does not have the elements of " + shape_to_string(result.shape));
+  // Only what keeps the shape may keep a layout other than row-major.
+  Layout layout = same_shape ? source.layout : Layout::kRowMajor;
+  MOTET_ASSIGN(int buffer, deliver(node.inputs[0], layout));
+  locations_[to] = {{buffer, layout}};
+  holders_[static_cast<size_t>(buffer)].push_back(node.outputs[0]);
+  return {};
+}
+
+Result<std::shared_ptr<CompiledProgram>> Lowering::lower_body(const Node& node, std::string_view attribute,
+                                                              std::vector<StepOperand>& inputs) {
+  auto original = node.graph_or_null(attribute);
+  if (original == nullptr) return invalid_argument("node '" + node.name + "' (If) has no " + std::string(attribute));
+  auto body = std::make_shared<Graph>(*original);
+  for (const auto& [name, inner] : body->captures) {
+    auto found = by_name_.find(name);
+    if (found == by_name_.end())
+      return invalid_argument("node '" + node.name + "' (If) reads '" + name +
+                              "', which the graph around it does not have");
+    ValueId outer = found->second;
+    graph::Value& value = body->value(inner);
+    if (graph_->value(outer).constant) {
+      value.constant = graph_->value(outer).constant;
+      continue;
+    }
+    MOTET_ASSIGN(TensorSpec spec, spec_of(outer));
+    value.dtype = spec.dtype;
+    value.shape.emplace();
+    for (int64_t extent : spec.shape) value.shape->push_back({.extent = extent});
+    MOTET_ASSIGN(int buffer, deliver(outer, Layout::kRowMajor));
+    body->inputs.push_back(inner);
+    inputs.push_back(operand(outer, buffer));
+  }
+  body->captures.clear();
+  SteadyClock clock;
+  MOTET_ASSIGN(auto reports,
+               graph::run_passes(*body, {.evaluate = options_.evaluate}, options_.disabled_passes, clock));
+  MOTET_ASSIGN(auto program, lower(body, options_));
+  program->pass_reports = std::move(reports);
+  return program;
+}
+
+Status Lowering::lower_branch(const Node& node) {
+  auto branch = std::make_unique<Branch>();
+  MOTET_ASSIGN(int condition, deliver(node.inputs[0], Layout::kRowMajor));
+  branch->condition = operand(node.inputs[0], condition);
+  MOTET_ASSIGN(auto otherwise, lower_body(node, "else_branch", branch->inputs[0]));
+  MOTET_ASSIGN(auto then, lower_body(node, "then_branch", branch->inputs[1]));
+  Step step;
+  for (size_t o = 0; o < node.outputs.size(); ++o) {
+    ValueId id = node.outputs[o];
+    const Port& a = then->output_ports[o];
+    const Port& b = otherwise->output_ports[o];
+    if (a.dtype != b.dtype || a.shape != b.shape)
+      return unsupported("node '" + node.name + "' (If): its branches give " + shape_to_string(a.shape) + " and " +
+                         shape_to_string(b.shape) + "; they must give one shape and type");
+    if (id == kNoValue) {
+      step.outputs.emplace_back();
+      continue;
+    }
+    shapes_[static_cast<size_t>(id)] = a.shape;
+    dtypes_[static_cast<size_t>(id)] = a.dtype;
+    MOTET_ASSIGN(TensorSpec spec, spec_of(id));
+    int buffer = add_buffer({.kind = Buffer::Kind::kArena, .bytes = spec.bytes()}, id);
+    locations_[static_cast<size_t>(id)] = {{buffer, Layout::kRowMajor}};
+    step.outputs.push_back(operand(id, buffer));
+  }
+  step.inputs = {branch->condition};
+  for (const auto& side : branch->inputs) step.inputs.insert(step.inputs.end(), side.begin(), side.end());
+  size_t arena = std::max(then->arena, otherwise->arena);
+  if (arena > 0) step.scratch = add_buffer({.kind = Buffer::Kind::kArena, .bytes = arena}, kNoValue);
+  program_->packed += then->packed + otherwise->packed;
+  StepInfo info{.node = node.name, .op = "If", .implementation = "branch"};
+  for (const auto& side : {then, otherwise}) {
+    double flops = 0;
+    for (const StepInfo& inner : side->infos) flops += inner.flops;
+    info.flops = std::max(info.flops, flops);
+  }
+  branch->taken[0] = std::move(otherwise);
+  branch->taken[1] = std::move(then);
+  step.branch = std::move(branch);
+  add_step(std::move(step), std::move(info));
+  return {};
+}
+
+bool Lowering::may_destroy(int buffer, int index) const {
+  if (program_->buffers[static_cast<size_t>(buffer)].kind != Buffer::Kind::kArena) return false;
+  const auto& holders = holders_[static_cast<size_t>(buffer)];
+  return std::all_of(holders.begin(), holders.end(),
+                     [&](ValueId id) { return last_use_[static_cast<size_t>(id)] <= index; });
+}
+
+Status Lowering::place_output(int index, const Node& node, const ops::Kernel& kernel, size_t output, Step& step) {
+  ValueId id = node.outputs[output];
+  if (id == kNoValue) {
+    step.outputs.emplace_back();
+    return {};
+  }
+  MOTET_ASSIGN(TensorSpec spec, spec_of(id));
+  spec.layout = kernel.output_layout(output);
+  size_t bytes = spec.bytes();
+  int input = kernel.output_in_place_of(output);
+  int buffer = kNoBuffer;
+  if (input >= 0 && static_cast<size_t>(input) < step.inputs.size()) {
+    StepOperand& shared = step.inputs[static_cast<size_t>(input)];
+    auto users = std::count_if(step.inputs.begin(), step.inputs.end(),
+                               [&](const StepOperand& o) { return o.buffer == shared.buffer; });
+    bool fits = shared.buffer != kNoBuffer && program_->buffers[static_cast<size_t>(shared.buffer)].bytes == bytes;
+    if (fits && users == 1 && may_destroy(shared.buffer, index)) {
+      buffer = shared.buffer;
+      holders_[static_cast<size_t>(buffer)] = {id};
+    } else if (kernel.must_be_in_place()) {
+      if (!fits) return internal_error("node '" + node.name + "': the addend is not of the result's size");
+      buffer = add_buffer({.kind = Buffer::Kind::kArena, .bytes = bytes}, id);
+      StepOperand copy{buffer, shared.view};
+      add_copy(shared, copy, spec.layout, graph_->value(id).name);
+      shared = copy;
+    }
+  }
+  if (buffer == kNoBuffer) buffer = add_buffer({.kind = Buffer::Kind::kArena, .bytes = bytes}, id);
+  locations_[static_cast<size_t>(id)] = {{buffer, spec.layout}};
+  step.outputs.push_back(operand(id, buffer));
+  return {};
+}
+
+Status Lowering::lower_kernel(int index, const Node& node) {
+  std::vector<TensorSpec> inputs(node.inputs.size());
+  std::vector<TensorSpec> outputs(node.outputs.size());
+  std::vector<const Tensor*> constants(node.inputs.size(), nullptr);
+  auto present = std::make_unique<bool[]>(node.inputs.size());
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    present[i] = node.inputs[i] != kNoValue;
+    if (!present[i]) continue;
+    MOTET_ASSIGN(inputs[i], spec_of(node.inputs[i]));
+    if (graph_->value(node.inputs[i]).constant) constants[i] = &*graph_->value(node.inputs[i]).constant;
+  }
+  for (size_t o = 0; o < node.outputs.size(); ++o) {
+    if (node.outputs[o] == kNoValue) continue;
+    MOTET_ASSIGN(outputs[o], spec_of(node.outputs[o]));
+  }
+  ops::NodeRequest request{.node = node,
+                           .inputs = inputs,
+                           .present = {present.get(), node.inputs.size()},
+                           .constants = constants,
+                           .outputs = outputs,
+                           .preferred = options_.preferred,
+                           .max_width = options_.max_width,
+                           .weights = options_.weights};
+  auto planned = ops::plan_kernel(request);
+  if (!planned.ok()) {
+    Error error = planned.error();
+    error.message = "node '" + node.name + "': " + error.message;
+    return error;
+  }
+  const ops::Kernel& kernel = *planned->kernel;
+  Step step;
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (!present[i]) {
+      step.inputs.emplace_back();
+      continue;
+    }
+    MOTET_ASSIGN(int buffer, deliver(node.inputs[i], kernel.input_layout(i)));
+    step.inputs.push_back(operand(node.inputs[i], buffer));
+  }
+  for (size_t o = 0; o < node.outputs.size(); ++o) MOTET_RETURN_IF_ERROR(place_output(index, node, kernel, o, step));
+  if (kernel.scratch_bytes() > 0)
+    step.scratch = add_buffer({.kind = Buffer::Kind::kArena, .bytes = kernel.scratch_bytes()}, kNoValue);
+  StepInfo info{.node = node.name,
+                .op = step_name(node),
+                .implementation = kernel.implementation(),
+                .refusals = std::move(planned->refusals),
+                .flops = kernel.flops()};
+  if (options_.weights == nullptr) program_->packed += kernel.packed_bytes();
+  step.kernel = std::move(planned->kernel);
+  add_step(std::move(step), std::move(info));
+  return {};
+}
+
+Status Lowering::bind_outputs() {
+  for (size_t o = 0; o < graph_->outputs.size(); ++o) {
+    ValueId id = graph_->outputs[o];
+    MOTET_ASSIGN(TensorSpec spec, spec_of(id));
+    spec.layout = Layout::kRowMajor;
+    MOTET_ASSIGN(int buffer, deliver(id, Layout::kRowMajor));
+    Buffer& made = program_->buffers[static_cast<size_t>(buffer)];
+    if (made.kind == Buffer::Kind::kArena && made.bytes == spec.bytes()) {
+      made.kind = Buffer::Kind::kOutput;
+      made.port = o;
+    } else {
+      int copy = add_buffer({.kind = Buffer::Kind::kOutput, .bytes = spec.bytes(), .port = o}, kNoValue);
+      add_copy(operand(id, buffer), operand(id, copy), Layout::kRowMajor, graph_->value(id).name);
+    }
+    program_->output_ports.push_back({graph_->value(id).name, spec.dtype, spec.shape});
+  }
+  return {};
+}
+
+void Lowering::lay_out() {
+  std::vector<Lifetime> lives(program_->buffers.size());
+  for (size_t b = 0; b < lives.size(); ++b) lives[b] = {0, kForever, -1};
+  auto touch = [&](int buffer, size_t step) {
+    if (buffer == kNoBuffer) return;
+    Lifetime& life = lives[static_cast<size_t>(buffer)];
+    life.first = std::min(life.first, static_cast<int>(step));
+    life.last = std::max(life.last, static_cast<int>(step));
+  };
+  for (size_t s = 0; s < program_->body.size(); ++s) {
+    const Step& step = program_->body[s];
+    for (const StepOperand& o : step.inputs) touch(o.buffer, s);
+    for (const StepOperand& o : step.outputs) touch(o.buffer, s);
+    touch(step.scratch, s);
+  }
+  for (size_t b = 0; b < lives.size(); ++b) {
+    Buffer& buffer = program_->buffers[b];
+    if (buffer.kind == Buffer::Kind::kInput && lives[b].last < 0)
+      buffer.bytes = 0;  // nobody reads it: nothing to stage
+    bool in_arena = buffer.kind == Buffer::Kind::kArena || buffer.kind == Buffer::Kind::kInput;
+    if (in_arena && lives[b].last >= 0) lives[b].bytes = buffer.bytes;
+    if (buffer.kind == Buffer::Kind::kInput) lives[b].first = 0;  // staged before the first step
+    if (lives[b].last < 0) lives[b].first = lives[b].last = 0;
+  }
+  MemoryPlan plan = plan_memory(lives);
+  for (size_t b = 0; b < lives.size(); ++b) program_->buffers[b].offset = plan.offsets[b];
+  program_->arena = plan.bytes;
+  program_->arena_without_reuse = plan.bytes_without_reuse;
+}
+
+Result<std::shared_ptr<CompiledProgram>> Lowering::run() {
+  MOTET_RETURN_IF_ERROR(take_values());
+  MOTET_RETURN_IF_ERROR(take_inputs());
+  find_last_uses();
+  for (size_t i = 0; i < graph_->nodes.size(); ++i)
+    MOTET_RETURN_IF_ERROR(lower_node(static_cast<int>(i), graph_->nodes[i]));
+  MOTET_RETURN_IF_ERROR(bind_outputs());
+  lay_out();
+  program_->preferred = options_.preferred;
+  program_->graph = graph_;
+  return program_;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<CompiledProgram>> lower(std::shared_ptr<const Graph> graph, const LoweringOptions& options) {
+  return Lowering(std::move(graph), options).run();
+}
+
+bool has_layout_choice(const Graph& graph) {
+  for (const Node& node : graph.nodes) {
+    for (const auto& [key, attribute] : node.attributes) {
+      const auto* body = std::get_if<std::shared_ptr<const Graph>>(&attribute);
+      if (body != nullptr && *body != nullptr && has_layout_choice(**body)) return true;
+    }
+    if (node.op != "Conv" && node.op != "ConvTranspose") continue;
+    auto rank = graph.value(node.inputs[1]).shape ? graph.value(node.inputs[1]).shape->size() : 4;
+    if (rank == 4) return true;
+  }
+  return false;
+}
+
+}  // namespace motet::engine

@@ -1,0 +1,31 @@
+// Lowering: a graph with concrete shapes, already rewritten by the passes, becomes steps over buffers: kernels are
+// planned in order, layouts follow from them with copies put in between where they differ, reshapes become aliases, and
+// the arena is laid out. Private to compute/engine. One thread at a time.
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "compute/engine/compiled.h"
+#include "compute/graph/graph.h"
+#include "compute/graph/pass.h"
+#include "compute/ops/onednn/weight_cache.h"
+
+namespace motet::engine {
+
+struct LoweringOptions {
+  int max_width = 1;
+  ops::Layout preferred = ops::Layout::kRowMajor;  // of convolutions and what follows them
+  ops::WeightCache* weights = nullptr;
+  std::set<std::string> disabled_passes;  // for the bodies of branches
+  graph::Evaluator evaluate;
+};
+
+// An Error names the op that nothing implements, or the value whose shape depends on data.
+Result<std::shared_ptr<CompiledProgram>> lower(std::shared_ptr<const graph::Graph> graph,
+                                               const LoweringOptions& options);
+
+// True if a graph has a 4-D convolution, so that the preferred layout matters.
+bool has_layout_choice(const graph::Graph& graph);
+
+}  // namespace motet::engine

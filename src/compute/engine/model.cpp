@@ -1,0 +1,202 @@
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "base/clock.h"
+#include "compute/engine/compile.h"
+#include "compute/engine/program.h"
+
+namespace motet::engine {
+namespace {
+
+using graph::Graph;
+using graph::ValueId;
+
+Port port_of(const graph::Value& value) {
+  Port port{value.name, value.dtype.value_or(DType::kF32), {}};
+  if (value.shape)
+    for (const graph::Dim& dim : *value.shape) port.shape.push_back(dim.extent);
+  return port;
+}
+
+size_t constant_bytes(const Graph& graph) {
+  size_t sum = 0;
+  for (const graph::Value& value : graph.values)
+    if (value.constant) sum += value.constant->view().bytes();
+  for (const graph::Node& node : graph.nodes)
+    for (const auto& [key, attribute] : node.attributes) {
+      if (const auto* body = std::get_if<std::shared_ptr<const Graph>>(&attribute); body != nullptr && *body != nullptr)
+        sum += constant_bytes(**body);
+      if (const auto* tensor = std::get_if<Tensor>(&attribute)) sum += tensor->view().bytes();
+    }
+  return sum;
+}
+
+// The outermost extent, if there is one and it is open.
+const graph::Dim* open_rows(const graph::Value& value) {
+  if (!value.shape || value.shape->empty() || value.shape->front().known()) return nullptr;
+  return &value.shape->front();
+}
+
+// Extents of an output when the model's outermost extents are `rows` and its other open ones are `other`.
+std::optional<std::vector<Shape>> output_shapes(const Graph& graph, int64_t rows, int64_t other) {
+  std::vector<Shape> shapes;
+  for (ValueId id : graph.inputs) {
+    Shape shape = port_of(graph.value(id)).shape;
+    for (size_t d = 0; d < shape.size(); ++d)
+      if (shape[d] < 0) shape[d] = d == 0 ? rows : other;
+    shapes.push_back(std::move(shape));
+  }
+  auto shaped = with_shapes(graph, shapes);
+  if (!shaped.ok()) return std::nullopt;
+  for (ValueId id : shaped->graph->outputs) shaped->graph->value(id).shape.reset();
+  graph::PassContext context{.evaluate = reference_evaluator(), .symbols = shaped->symbols};
+  if (!graph::infer_shapes(*shaped->graph, context).ok()) return std::nullopt;
+  std::vector<Shape> outputs;
+  for (ValueId id : shaped->graph->outputs) {
+    auto shape = shaped->graph->value(id).static_shape();
+    if (!shape) return std::nullopt;
+    outputs.push_back(std::move(*shape));
+  }
+  return outputs;
+}
+
+// Whether rows of the inputs become rows of the outputs: by symbols where the model gives them one name, else by
+// inferring the outputs' shapes for two and for three rows.
+bool decide_batchable(const Graph& graph) {
+  if (graph.inputs.empty() || graph.outputs.empty()) return false;
+  std::string symbol;
+  bool named = true;
+  auto look = [&](ValueId id) {
+    const graph::Dim* rows = open_rows(graph.value(id));
+    if (rows == nullptr) return false;
+    if (symbol.empty()) symbol = rows->symbol;
+    named = named && !rows->symbol.empty() && rows->symbol == symbol;
+    return true;
+  };
+  for (ValueId id : graph.inputs)
+    if (!look(id)) return false;
+  bool inputs_named = named;
+  for (ValueId id : graph.inputs)  // inputs with different names may have different numbers of rows
+    if (open_rows(graph.value(id))->symbol != symbol) return false;
+  for (ValueId id : graph.outputs)
+    if (!look(id)) return false;
+  if (inputs_named && named) return true;
+  constexpr int64_t kOther = 64;  // for open extents that are not rows; a model that cannot have it is not batched
+  auto two = output_shapes(graph, 2, kOther);
+  auto three = output_shapes(graph, 3, kOther);
+  if (!two || !three) return false;
+  for (size_t o = 0; o < two->size(); ++o) {
+    Shape a = (*two)[o];
+    Shape b = (*three)[o];
+    if (a.empty() || a.size() != b.size() || a[0] != 2 || b[0] != 3) return false;
+    a[0] = b[0] = 0;
+    if (a != b) return false;
+  }
+  return true;
+}
+
+class LoadedModel final : public Model {
+ public:
+  explicit LoadedModel(graph::Model source) : source_(std::move(source)) {
+    const Graph& graph = *source_.graph;
+    for (ValueId id : graph.inputs) inputs_.push_back(port_of(graph.value(id)));
+    for (ValueId id : graph.outputs) outputs_.push_back(port_of(graph.value(id)));
+    batchable_ = decide_batchable(graph);
+    weight_bytes_ = constant_bytes(graph);
+  }
+
+  const std::vector<Port>& inputs() const override { return inputs_; }
+  const std::vector<Port>& outputs() const override { return outputs_; }
+  bool batchable() const override { return batchable_; }
+  Bytes weight_bytes() const override { return Bytes(static_cast<int64_t>(weight_bytes_ + weights_.bytes())); }
+  Result<ProgramPtr> compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) override;
+  void drop(const std::vector<Shape>& input_shapes) override;
+  const graph::Model& source() const override { return source_; }
+
+  // Reads what every program needs whatever its shapes: refuses here what no shape would make right.
+  Status prepare() {
+    MOTET_ASSIGN(auto graph, prepared({}));
+    return graph->inputs.size() == inputs_.size() ? Status() : internal_error("a pass changed the model's inputs");
+  }
+
+ private:
+  using Key = std::tuple<std::vector<Shape>, int, std::set<std::string>>;
+
+  Result<std::shared_ptr<const Graph>> prepared(const std::set<std::string>& disabled);
+
+  // Constant after construction.
+  const graph::Model source_;
+  std::vector<Port> inputs_, outputs_;
+  bool batchable_ = false;
+  size_t weight_bytes_ = 0;
+
+  // Synchronises itself.
+  ops::WeightCache weights_;
+
+  // Guarded by compile_mutex_.
+  std::mutex compile_mutex_;
+  std::map<std::set<std::string>, std::shared_ptr<const Graph>> prepared_;  // by disabled passes
+  std::optional<ops::Layout> layout_;
+
+  // Guarded by programs_mutex_, which no one holds while compiling.
+  std::mutex programs_mutex_;
+  std::map<Key, ProgramPtr> programs_;
+};
+
+// The graph after the passes that need no shapes, so that folded weights are made once and shared by all programs.
+Result<std::shared_ptr<const Graph>> LoadedModel::prepared(const std::set<std::string>& disabled) {
+  auto found = prepared_.find(disabled);
+  if (found != prepared_.end()) return found->second;
+  auto graph = std::make_shared<Graph>(*source_.graph);
+  SteadyClock clock;
+  MOTET_ASSIGN(auto reports, graph::run_passes(*graph, {.evaluate = reference_evaluator()}, disabled, clock));
+  std::shared_ptr<const Graph> done = std::move(graph);
+  prepared_.emplace(disabled, done);
+  return done;
+}
+
+Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) {
+  Key key{input_shapes, options.max_width, options.disabled_passes};
+  auto find = [&]() -> ProgramPtr {
+    std::lock_guard lock(programs_mutex_);
+    auto found = programs_.find(key);
+    return found == programs_.end() ? nullptr : found->second;
+  };
+  if (ProgramPtr program = find()) return program;
+  std::lock_guard one_at_a_time(compile_mutex_);
+  if (ProgramPtr program = find()) return program;
+  MOTET_ASSIGN(auto graph, prepared(options.disabled_passes));
+  MOTET_ASSIGN(auto compiled, compile_graph(*graph, input_shapes, options, weights_, layout_));
+  std::lock_guard lock(programs_mutex_);
+  return programs_.emplace(std::move(key), std::move(compiled)).first->second;
+}
+
+void LoadedModel::drop(const std::vector<Shape>& input_shapes) {
+  std::vector<ProgramPtr> dropped;  // destroyed outside the lock
+  {
+    std::lock_guard lock(programs_mutex_);
+    for (auto it = programs_.begin(); it != programs_.end();) {
+      if (std::get<0>(it->first) == input_shapes) {
+        dropped.push_back(std::move(it->second));
+        it = programs_.erase(it);
+      } else {
+        ++it;
+      }
+    }
+  }
+  dropped.clear();
+  weights_.trim();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Model>> Model::load(const std::filesystem::path& path) {
+  MOTET_ASSIGN(graph::Model source, graph::read_onnx(path));
+  auto model = std::make_shared<LoadedModel>(std::move(source));
+  MOTET_RETURN_IF_ERROR(model->prepare());
+  return std::shared_ptr<Model>(std::move(model));
+}
+
+}  // namespace motet::engine

@@ -1,0 +1,111 @@
+#include "compute/engine/runner.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace motet::engine {
+
+Nanos CompiledProgram::predicted() const {
+  Nanos sum;
+  for (const StepInfo& info : infos) sum += info.predicted;
+  return sum;
+}
+
+std::string CompiledProgram::layout() const {
+  switch (preferred) {
+    case ops::Layout::kNhwc: return "nhwc";
+    case ops::Layout::kNChw8c: return "nChw8c";
+    case ops::Layout::kNChw16c: return "nChw16c";
+    case ops::Layout::kRowMajor: return "any";
+  }
+  return "?";
+}
+
+int64_t CompiledProgram::longest_path() const {
+  int64_t steps = 0;
+  for (const Step& step : body) {
+    ++steps;
+    if (step.branch) steps += std::max(step.branch->taken[0]->longest_path(), step.branch->taken[1]->longest_path());
+  }
+  return steps;
+}
+
+Runner::Runner(const CompiledProgram& program, std::byte* arena, std::vector<std::byte*> inputs,
+               std::vector<std::byte*> outputs) {
+  push(program, arena, inputs, outputs, program.longest_path());
+}
+
+void Runner::push(const CompiledProgram& program, std::byte* arena, const std::vector<std::byte*>& inputs,
+                  const std::vector<std::byte*>& outputs, int64_t ends_at) {
+  Frame frame{.program = &program, .arena = arena, .ends_at = ends_at};
+  frame.addresses.reserve(program.buffers.size());
+  for (const Buffer& buffer : program.buffers) {
+    switch (buffer.kind) {
+      case Buffer::Kind::kArena: frame.addresses.push_back(arena + buffer.offset); break;
+      case Buffer::Kind::kInput: frame.addresses.push_back(inputs[buffer.port]); break;
+      case Buffer::Kind::kOutput: frame.addresses.push_back(outputs[buffer.port]); break;
+      case Buffer::Kind::kConstant: frame.addresses.push_back(buffer.constant.view().data); break;
+    }
+  }
+  frames_.push_back(std::move(frame));
+}
+
+void Runner::enter(const Step& step) {
+  const Frame& outer = frames_.back();
+  auto address = [&](const StepOperand& o) {
+    return o.buffer == kNoBuffer ? nullptr : outer.addresses[static_cast<size_t>(o.buffer)];
+  };
+  size_t side = std::to_integer<int>(*address(step.branch->condition)) != 0 ? 1 : 0;
+  const CompiledProgram& taken = *step.branch->taken[side];
+  std::vector<std::byte*> inputs;
+  std::vector<std::byte*> outputs;
+  for (const StepOperand& o : step.branch->inputs[side]) inputs.push_back(address(o));
+  for (const StepOperand& o : step.outputs) outputs.push_back(address(o));
+  std::byte* arena = step.scratch == kNoBuffer ? nullptr : outer.addresses[static_cast<size_t>(step.scratch)];
+  int64_t longest = std::max(step.branch->taken[0]->longest_path(), step.branch->taken[1]->longest_path());
+  push(taken, arena, inputs, outputs, done_ + longest);
+}
+
+Status Runner::run_kernel(const Step& step, const StepInfo& info, device::Team& team) {
+  const Frame& frame = frames_.back();
+  auto place = [&](const std::vector<StepOperand>& operands, std::vector<TensorView>& views) {
+    views.resize(operands.size());
+    for (size_t i = 0; i < operands.size(); ++i) {
+      const StepOperand& o = operands[i];
+      views[i].dtype = o.view.dtype;
+      views[i].shape = o.view.shape;
+      views[i].data = o.buffer == kNoBuffer ? nullptr : frame.addresses[static_cast<size_t>(o.buffer)];
+    }
+  };
+  place(step.inputs, inputs_);
+  place(step.outputs, outputs_);
+  std::atomic<const char*> fault{nullptr};
+  ops::KernelArgs args{.inputs = inputs_, .outputs = outputs_, .fault = &fault};
+  if (step.scratch != kNoBuffer) args.scratch = frame.addresses[static_cast<size_t>(step.scratch)];
+  step.kernel->run(args, team);
+  if (const char* message = fault.load(std::memory_order_relaxed))
+    return invalid_argument("node '" + info.node + "' (" + info.op + "): " + message);
+  return {};
+}
+
+Status Runner::step(device::Team& team) {
+  MOTET_CHECK(!done(), "a step after the last");
+  Frame& frame = frames_.back();
+  const Step& step = frame.program->body[frame.next];
+  const StepInfo& info = frame.program->infos[frame.next];
+  ++frame.next;
+  ++done_;
+  if (step.branch) {
+    enter(step);
+  } else {
+    MOTET_RETURN_IF_ERROR(run_kernel(step, info, team));
+  }
+  while (!frames_.empty() && frames_.back().next == frames_.back().program->body.size()) {
+    done_ = frames_.back().ends_at;
+    frames_.pop_back();
+  }
+  return {};
+}
+
+}  // namespace motet::engine

@@ -1,0 +1,49 @@
+// Runner: walks the steps of one compiled program over one set of addresses, branches included. An execution has one
+// per part; the calibration has its own. Private to compute/engine. One thread at a time.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "compute/device/team.h"
+#include "compute/engine/compiled.h"
+
+namespace motet::engine {
+
+class Runner {
+ public:
+  // `arena` holds program.arena bytes; inputs and outputs are where the program's ports lie.
+  Runner(const CompiledProgram& program, std::byte* arena, std::vector<std::byte*> inputs,
+         std::vector<std::byte*> outputs);
+
+  bool done() const { return frames_.empty(); }
+  // Runs the next step. An Error is a fault of the data, naming the node. REQUIRES: !done().
+  Status step(device::Team& team);
+  // Steps done so far; those of a branch not taken, or shorter than its sibling, count as done when it ends.
+  int64_t steps_done() const { return done_; }
+  // The step of the outermost program that runs next.
+  size_t position() const { return frames_.empty() ? 0 : frames_.front().next; }
+  // True while steps of a branch run; position() is then past the branch's own step.
+  bool inside_branch() const { return frames_.size() > 1; }
+
+ private:
+  struct Frame {
+    const CompiledProgram* program;
+    std::byte* arena;
+    std::vector<std::byte*> addresses;  // per buffer
+    size_t next = 0;
+    int64_t ends_at = 0;  // steps_done() when this frame has ended
+  };
+
+  void push(const CompiledProgram& program, std::byte* arena, const std::vector<std::byte*>& inputs,
+            const std::vector<std::byte*>& outputs, int64_t ends_at);
+  void enter(const Step& step);
+  Status run_kernel(const Step& step, const StepInfo& info, device::Team& team);
+
+  std::vector<Frame> frames_;  // the last is running
+  int64_t done_ = 0;
+  std::vector<TensorView> inputs_, outputs_;  // of the step that runs, kept for their memory
+};
+
+}  // namespace motet::engine
