@@ -78,8 +78,8 @@ bench-engine: build setup-test ## our latency over ONNX Runtime's
 bench-wire: build setup-test ## the recorded answers of a real Triton against ours
 	@$(VENV)/bin/python bench/wire/bench_wire.py
 
-bench-replay: build ## 60 s recorded live, replayed in another process
-	@bench/replay/bench_replay.sh
+bench-replay: build setup-test ## 60 s recorded live, replayed in another process
+	@$(VENV)/bin/python bench/replay/bench_replay.py
 
 bench-vopr: build ## 2,000 seeded runs of the serving loop in virtual time, with faults
 	@$(BUILD)/motet-vopr --seeds 2000

@@ -1,0 +1,34 @@
+#include "body/serve/background.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace motet::serve {
+namespace {
+constexpr int kNiceness = 10;  // below the workers: a load must not slow what is being served
+}
+
+Background::Background(std::string name, AtEnd at_end)
+    : at_end_(at_end), thread_([this, name = std::move(name)] { run(name); }) {}
+
+Background::~Background() {
+  stopping_ = true;
+  jobs_.put([] {});
+  thread_.join();
+}
+
+void Background::run(const std::string& name) {
+  pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceness);  // of this thread alone, on Linux
+  std::vector<std::function<void()>> jobs;
+  while (!stopping_) {
+    jobs_.take(jobs, kNever);
+    for (auto& job : jobs) {
+      if (stopping_ && at_end_ == AtEnd::kDropTheRest) return;
+      job();
+    }
+  }
+}
+
+}  // namespace motet::serve

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Start, drain, deadlines, cancellation, metrics: against the built server."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+import numpy as np
+import tritonclient.grpc as grpcclient
+import tritonclient.http as httpclient
+from support import MODELS, MOTET, WIRE_REPOSITORY, Server
+from tritonclient.utils import InferenceServerException
+
+
+def image(module, rows=1):
+    tensor = module.InferInput("input", [rows, 3, 224, 224], "FP32")
+    tensor.set_data_from_numpy(np.zeros((rows, 3, 224, 224), dtype=np.float32))
+    return [tensor]
+
+
+class Lifecycle(unittest.TestCase):
+    def test_control_none_loads_all_and_refuses_control(self):
+        with Server([WIRE_REPOSITORY]) as server:
+            client = httpclient.InferenceServerClient(server.http)
+            self.assertTrue(client.is_model_ready("types"))
+            with self.assertRaisesRegex(InferenceServerException, "explicit"):
+                client.unload_model("types")
+            client.close()
+
+    def test_sigterm_answers_what_is_open(self):
+        server = Server([MODELS], "--model-control-mode=explicit", "--load-model=super_resolution_10")
+        client = httpclient.InferenceServerClient(server.http, concurrency=8, network_timeout=60)
+        tensor = httpclient.InferInput("input", [1, 1, 224, 224], "FP32")
+        tensor.set_data_from_numpy(np.zeros((1, 1, 224, 224), dtype=np.float32))
+        pending = [client.async_infer("super_resolution_10", [tensor]) for _ in range(8)]
+        first = pending[0].get_result()
+        self.assertEqual(first.as_numpy("output").shape, (1, 1, 672, 672))
+        server.process.send_signal(signal.SIGTERM)
+        answered = 0
+        for call in pending[1:]:
+            try:
+                answered += call.get_result().as_numpy("output") is not None
+            except InferenceServerException as error:
+                self.assertIn("shutting down", str(error))
+        client.close()
+        self.assertEqual(server.stop(), 0)
+        self.assertGreaterEqual(answered, 1)
+        os.unlink(server.log_path)
+
+    def test_port_in_use_and_missing_repository(self):
+        with Server([WIRE_REPOSITORY]) as server:
+            port = server.http.split(":")[1]
+            run = subprocess.run([MOTET, "serve", f"--model-repository={WIRE_REPOSITORY}", f"--http-port={port}", "--http-address=127.0.0.1",
+                                  "--grpc-port=0", "--metrics-port=0"], capture_output=True, text=True, timeout=60)
+            self.assertEqual(run.returncode, 1)
+            self.assertIn(port, run.stderr)
+        run = subprocess.run([MOTET, "serve", "--model-repository=/no/such/folder"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("/no/such/folder", run.stderr)
+
+    def test_deadlines_shed_and_slo(self):
+        with tempfile.TemporaryDirectory() as repository:
+            shutil.copytree(os.path.join(MODELS, "mobilenet_v2"), f"{repository}/m", ignore=shutil.ignore_patterns("golden", "LICENSE*"))
+            config = open(f"{repository}/m/config.pbtxt").read()
+            config = re.sub(r'^name: .*$', "", config, flags=re.M)
+            config = re.sub(r'parameters \{ key: "slo_ms"[^}]*\}[^}]*\}', "", config)
+            open(f"{repository}/m/config.pbtxt", "w").write(config + '\nparameters { key: "slo_ms" value { string_value: "0.001" } }\n')
+            with Server([repository], "--model-control-mode=explicit", "--load-model=m") as server:
+                client = httpclient.InferenceServerClient(server.http)
+                with self.assertRaisesRegex(InferenceServerException, "(?i)deadline|SLO"):
+                    client.infer("m", image(httpclient))
+                metrics = server.metrics_text()
+                self.assertRegex(metrics, r'nv_inference_request_failure\{model="m",reason="REJECTED",version="1"\} 1|nv_inference_request_failure\{model="m",version="1",reason="REJECTED"\} 1')
+                self.assertRegex(metrics, r'motet_slo_missed_total\{model="m",version="1"\} 1')
+                client.close()
+
+    def test_a_client_that_leaves(self):
+        with Server([MODELS], "--model-control-mode=explicit", "--load-model=mobilenet_v2", "--load-model=super_resolution_10") as server:
+            client = grpcclient.InferenceServerClient(server.grpc)
+            tensor = grpcclient.InferInput("input", [4, 1, 224, 224], "FP32")
+            tensor.set_data_from_numpy(np.zeros((4, 1, 224, 224), dtype=np.float32))
+            done = threading.Event()
+            call = client.async_infer("super_resolution_10", [tensor], lambda result, error: done.set())
+            time.sleep(0.01)
+            call.cancel()
+            self.assertTrue(done.wait(30))
+            client.infer("mobilenet_v2", image(grpcclient))
+            end = time.monotonic() + 20
+            pattern = r'nv_inference_request_failure\{model="super_resolution_10",(reason="CANCELED",version="1"|version="1",reason="CANCELED")\} 1'
+            while not re.search(pattern, server.metrics_text()) and time.monotonic() < end:
+                time.sleep(0.05)
+            self.assertRegex(server.metrics_text(), pattern)
+            client.close()
+
+    def test_metrics_are_real(self):
+        with Server([MODELS], "--model-control-mode=explicit", "--load-model=mobilenet_v2") as server:
+            client = httpclient.InferenceServerClient(server.http)
+            for _ in range(3):
+                client.infer("mobilenet_v2", image(httpclient))
+            client.infer("mobilenet_v2", image(httpclient, 2))
+            text = server.metrics_text()
+            label = r'\{model="mobilenet_v2",version="1"\}'
+            self.assertRegex(text, "nv_inference_request_success" + label + " 4")
+            self.assertRegex(text, "nv_inference_count" + label + " 5")
+            self.assertRegex(text, "motet_completion_seconds_count" + label + " 4")
+            self.assertRegex(text, r'motet_batch_rows_bucket\{model="mobilenet_v2",version="1",le="2"\} 4')
+            steps = re.search(r"^motet_step_seconds_count (\d+)", text, re.M)
+            self.assertGreater(int(steps.group(1)), 4)
+            client.close()
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], "-v"])

@@ -1,0 +1,28 @@
+"""What the end-to-end tests share: paths, and a server for a whole test class."""
+import os
+import sys
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "bench", "common"))
+from motet_server import BUILD, MOTET, Server  # noqa: E402,F401
+
+WIRE_REPOSITORY = os.path.join(ROOT, "tests", "conformance", "wire", "repo")
+MODELS = os.path.join(ROOT, "models")
+
+
+class ServedTest(unittest.TestCase):
+    """One server for the class: FLAGS and REPOSITORIES say which."""
+    REPOSITORIES = [WIRE_REPOSITORY]
+    FLAGS = ["--model-control-mode=explicit", "--load-model=*"]
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(cls.REPOSITORIES, *cls.FLAGS)
+
+    @classmethod
+    def tearDownClass(cls):
+        status = cls.server.stop()
+        log = cls.server.log()
+        os.unlink(cls.server.log_path)
+        assert status == 0, f"the server ended with {status}:\n{log}"
