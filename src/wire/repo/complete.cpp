@@ -37,13 +37,13 @@ Status complete_tensor(std::string_view kind, const TensorSignature& model, bool
   const std::string who = "config " + std::string(kind) + " '" + tensor.name() + "'";
   if (tensor.data_type() == inference::TYPE_INVALID) tensor.set_data_type(model.data_type);
   if (tensor.data_type() != model.data_type) {
-    return invalid_argument(who + " has data_type " + inference::DataType_Name(tensor.data_type()) + "; the model's is " +
-                            inference::DataType_Name(model.data_type));
+    return invalid_argument(who + " has data_type " + inference::DataType_Name(tensor.data_type()) +
+                            "; the model's is " + inference::DataType_Name(model.data_type));
   }
   for (int64_t extent : tensor.dims()) {
     if (extent != -1 && extent < 1)
-      return invalid_argument(who + " has the extent " + std::to_string(extent) + " in dims " + shape_text(tensor.dims()) +
-                              "; accepted is 1 or more, or -1 for any");
+      return invalid_argument(who + " has the extent " + std::to_string(extent) + " in dims " +
+                              shape_text(tensor.dims()) + "; accepted is 1 or more, or -1 for any");
   }
   if (model.any_shape) return {};
   std::vector<int64_t> shape = model.shape;
@@ -64,26 +64,29 @@ Status complete_tensor(std::string_view kind, const TensorSignature& model, bool
 }
 
 template <class Tensors>
-Status complete_tensors(std::string_view kind, const std::vector<TensorSignature>& model, bool batched, bool all, Tensors& tensors) {
+Status complete_tensors(std::string_view kind, const std::vector<TensorSignature>& model, bool batched, bool all,
+                        Tensors& tensors) {
   if (tensors.empty())
     for (const TensorSignature& t : model) tensors.Add()->set_name(t.name);
   for (int i = 0; i < tensors.size(); ++i) {
     auto& tensor = *tensors.Mutable(i);
     const TensorSignature* signature = find(model, tensor.name());
     if (signature == nullptr) {
-      return invalid_argument("config " + std::string(kind) + " '" + tensor.name() + "' is not in the model, whose " + std::string(kind) +
-                              "s are " + names_text(model));
+      return invalid_argument("config " + std::string(kind) + " '" + tensor.name() + "' is not in the model, whose " +
+                              std::string(kind) + "s are " + names_text(model));
     }
     for (int j = 0; j < i; ++j)
       if (tensors.Get(j).name() == tensor.name())
-        return invalid_argument("config " + std::string(kind) + " '" + tensor.name() + "' is listed twice; list it once");
+        return invalid_argument("config " + std::string(kind) + " '" + tensor.name() +
+                                "' is listed twice; list it once");
     MOTET_RETURN_IF_ERROR(complete_tensor(kind, *signature, batched, tensor));
   }
   if (!all) return {};
   for (const TensorSignature& t : model) {
     if (std::none_of(tensors.begin(), tensors.end(), [&](const auto& listed) { return listed.name() == t.name; }))
-      return invalid_argument("config lists " + std::to_string(tensors.size()) + " of the model's " + std::to_string(model.size()) + " " +
-                              std::string(kind) + "s; '" + t.name + "' is missing: list all of them or none");
+      return invalid_argument("config lists " + std::to_string(tensors.size()) + " of the model's " +
+                              std::to_string(model.size()) + " " + std::string(kind) + "s; '" + t.name +
+                              "' is missing: list all of them or none");
   }
   return {};
 }
@@ -95,14 +98,17 @@ Status complete_batching(const Signature& signature, ModelConfig& config) {
     if (config.scheduling_choice_case() == ModelConfig::SCHEDULING_CHOICE_NOT_SET) config.mutable_dynamic_batching();
   }
   if (config.max_batch_size() < 0)
-    return invalid_argument("config field max_batch_size is " + std::to_string(config.max_batch_size()) + "; accepted is 0 or more");
+    return invalid_argument("config field max_batch_size is " + std::to_string(config.max_batch_size()) +
+                            "; accepted is 0 or more");
   if (config.max_batch_size() == 0 || signature.batchable) return {};
   std::string shapes;
   for (const auto* tensors : {&signature.inputs, &signature.outputs})
-    for (const TensorSignature& t : *tensors) shapes += (shapes.empty() ? "'" : ", '") + t.name + "' " + shape_text(t.shape);
-  return invalid_argument("config field max_batch_size is " + std::to_string(config.max_batch_size()) +
-                          ", but the model cannot be batched: the first extents of its tensors are not one free batch extent (" + shapes +
-                          "); accepted is 0, with dims that hold every extent");
+    for (const TensorSignature& t : *tensors)
+      shapes += (shapes.empty() ? "'" : ", '") + t.name + "' " + shape_text(t.shape);
+  return invalid_argument(
+      "config field max_batch_size is " + std::to_string(config.max_batch_size()) +
+      ", but the model cannot be batched: the first extents of its tensors are not one free batch extent (" + shapes +
+      "); accepted is 0, with dims that hold every extent");
 }
 
 }  // namespace
@@ -110,8 +116,8 @@ Status complete_batching(const Signature& signature, ModelConfig& config) {
 Status complete_config(const std::string& model, const Signature& signature, ModelConfig& config) {
   if (config.name().empty()) config.set_name(model);
   if (config.name() != model)
-    return invalid_argument("config field name is '" + config.name() + "' in the directory of model '" + model + "'; accepted is '" + model +
-                            "', or no name");
+    return invalid_argument("config field name is '" + config.name() + "' in the directory of model '" + model +
+                            "'; accepted is '" + model + "', or no name");
   MOTET_RETURN_IF_ERROR(complete_batching(signature, config));
   const bool batched = config.max_batch_size() > 0;
   MOTET_RETURN_IF_ERROR(complete_tensors("input", signature.inputs, batched, true, *config.mutable_input()));

@@ -1,5 +1,5 @@
-// Completing a config from the model's own signature: what is absent is filled in, what contradicts the model is refused with
-// both values named. Plain functions; any thread may call.
+// Completing a config from the model's own signature: what is absent is filled in, what contradicts the model is
+// refused with both values named. Plain functions; any thread may call.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,10 @@ struct Signature {
 // max_batch_size of a batchable model whose config leaves inputs or outputs out and states none.
 inline constexpr int kDefaultMaxBatch = 4;
 
-// Fills in name (from `model`), inputs, outputs, data types, dims, max_batch_size with dynamic_batching, version_policy,
-// platform and backend. A listed input or output must be the model's: same type, same rank, and the same extent where the
-// model's is fixed. A config that lists inputs lists all of them; of the outputs it may list some.
+// Fills in name (from `model`), inputs, outputs, data types, dims, max_batch_size with dynamic_batching,
+// version_policy, platform and backend. A listed input or output must be the model's: same type, same rank, and the
+// same extent where the model's is fixed. A config that lists inputs lists all of them; of the outputs it may list
+// some.
 Status complete_config(const std::string& model, const Signature& signature, inference::ModelConfig& config);
 
 }  // namespace motet::repo

@@ -35,8 +35,8 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
 
 Status check_size(std::string_view text, std::string_view what) {
   if (text.size() <= kMaxTextBytes) return {};
-  return resource_exhausted(std::string(what) + " has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(kMaxTextBytes) +
-                            " are read");
+  return resource_exhausted(std::string(what) + " has " + std::to_string(text.size()) + " bytes; at most " +
+                            std::to_string(kMaxTextBytes) + " are read");
 }
 
 }  // namespace
@@ -49,7 +49,8 @@ Status parse_config_text(std::string_view text, std::string_view file, inference
   parser.SetRecursionLimit(kMaxDepth);
   google::protobuf::io::ArrayInputStream stream(text.data(), static_cast<int>(text.size()));
   if (parser.Parse(&stream, &out)) return {};
-  return invalid_argument(errors.message().empty() ? std::string(file) + ": not a model config in protobuf text format" : errors.message());
+  return invalid_argument(errors.message().empty() ? std::string(file) + ": not a model config in protobuf text format"
+                                                   : errors.message());
 }
 
 Status parse_config_json(std::string_view json, inference::ModelConfig& out) {

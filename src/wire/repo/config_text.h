@@ -1,4 +1,5 @@
-// A model config from text: protobuf text format (config.pbtxt) or JSON (the override of a load request). Any thread may call.
+// A model config from text: protobuf text format (config.pbtxt) or JSON (the override of a load request). Any thread
+// may call.
 #pragma once
 
 #include <string_view>

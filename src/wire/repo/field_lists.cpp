@@ -24,7 +24,8 @@ const FieldRule* find_rule(std::string_view field) {
 
 bool has_rules_inside(std::string_view field) {
   for (const FieldRule& rule : field_rules())
-    if (rule.field.size() > field.size() && rule.field.starts_with(field) && rule.field[field.size()] == '.') return true;
+    if (rule.field.size() > field.size() && rule.field.starts_with(field) && rule.field[field.size()] == '.')
+      return true;
   return false;
 }
 
@@ -63,14 +64,15 @@ class Walk {
   std::vector<std::string> hints;
 
  private:
-  Status judge(const Message& message, const FieldDescriptor* field, int index, const FieldRule* rule, const std::string& rule_name,
-               const std::string& shown) {
+  Status judge(const Message& message, const FieldDescriptor* field, int index, const FieldRule* rule,
+               const std::string& rule_name, const std::string& shown) {
     if (rule != nullptr && rule->treatment == Treatment::kRefused) {
-      return unsupported("config field " + shown + " is " + value_text(message, field, index) + ", and Motet does not act on it: " +
-                         std::string(rule->note));
+      return unsupported("config field " + shown + " is " + value_text(message, field, index) +
+                         ", and Motet does not act on it: " + std::string(rule->note));
     }
     if (rule != nullptr && rule->treatment == Treatment::kHint) {
-      hints.push_back("config field " + shown + " is " + value_text(message, field, index) + ", taken as a hint: " + std::string(rule->note));
+      hints.push_back("config field " + shown + " is " + value_text(message, field, index) +
+                      ", taken as a hint: " + std::string(rule->note));
       return {};
     }
     MOTET_CHECK(field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE, "a config field without a rule");
@@ -95,23 +97,26 @@ Result<std::vector<std::string>> check_fields(const inference::ModelConfig& conf
   return std::move(walk.hints);
 }
 
-std::string config_reference() {
+std::string describe_field_lists() {
   std::string out =
       "# config.pbtxt\n\n"
-      "A model's `config.pbtxt` is Triton's, in protobuf text format. It may be left out: inputs, outputs and batching then come from\n"
-      "the ONNX file. Each field is in one of three lists; a field that is not in the schema, or that holds a value of the wrong kind,\n"
+      "A model's `config.pbtxt` is Triton's, in protobuf text format. It may be left out: inputs, outputs and batching "
+      "then come from\n"
+      "the ONNX file. Each field is in one of three lists; a field that is not in the schema, or that holds a value of "
+      "the wrong kind,\n"
       "is an error naming file, line and field. This page is printed by the server from the lists it acts on.\n\n"
       "## Honoured\n";
   append_list(out, Treatment::kHonoured);
-  out +=
-      "\n## Taken as a hint\n\nLogged once when the model is loaded, with what Motet does instead.\n";
+  out += "\n## Taken as a hint\n\nLogged once when the model is loaded, with what Motet does instead.\n";
   append_list(out, Treatment::kHint);
-  out += "\n## Refused\n\nThe model is not loaded while one of these is set; the reason names the field and its value.\n";
+  out +=
+      "\n## Refused\n\nThe model is not loaded while one of these is set; the reason names the field and its value.\n";
   append_list(out, Treatment::kRefused);
   out +=
       "\n## Parameters that the server reads\n\n"
       "| parameter | default | accepted | |\n|---|---|---|---|\n"
-      "| `slo_ms` | none | above 0, at most 86400000 | the promised latency, from the arrival of a request; without it nothing is shed for "
+      "| `slo_ms` | none | above 0, at most 86400000 | the promised latency, from the arrival of a request; without it "
+      "nothing is shed for "
       "time |\n"
       "| `slo_attainment` | 0.99 | above 0, at most 1 | the share of requests promised within it |\n"
       "| `allow_padding` | false | true, false | a batch may be filled up to a compiled size |\n\n"

@@ -25,17 +25,19 @@ Result<std::string> read_file(const fs::path& path, int64_t max_bytes) {
   const auto size = fs::file_size(path, error);
   if (error) return not_found("file " + path.string() + " cannot be read: " + error.message());
   if (size > static_cast<uint64_t>(max_bytes)) {
-    return resource_exhausted("file " + path.string() + " has " + std::to_string(size) + " bytes; at most " + std::to_string(max_bytes) +
-                              " are read");
+    return resource_exhausted("file " + path.string() + " has " + std::to_string(size) + " bytes; at most " +
+                              std::to_string(max_bytes) + " are read");
   }
   std::ifstream file(path, std::ios::binary);
   std::string text(size, '\0');
-  if (!file.read(text.data(), static_cast<std::streamsize>(size))) return not_found("file " + path.string() + " cannot be read");
+  if (!file.read(text.data(), static_cast<std::streamsize>(size)))
+    return not_found("file " + path.string() + " cannot be read");
   return text;
 }
 
 Result<fs::path> path_inside(const fs::path& directory, const std::string& relative, const std::string& what) {
-  const Error outside = invalid_argument(what + " is '" + relative + "'; accepted is a file inside " + directory.string());
+  const Error outside =
+      invalid_argument(what + " is '" + relative + "'; accepted is a file inside " + directory.string());
   if (relative.empty() || relative.find('\0') != std::string::npos) return outside;
   const fs::path asked(relative);
   if (asked.is_absolute() || std::find(asked.begin(), asked.end(), "..") != asked.end()) return outside;

@@ -32,20 +32,24 @@ std::string list_text(const std::vector<int64_t>& versions) {
   return out.empty() ? "none" : out;
 }
 
-Result<std::vector<int64_t>> wanted_versions(const ModelVersionPolicy& policy, std::vector<int64_t> present, const std::string& model) {
+Result<std::vector<int64_t>> wanted_versions(const ModelVersionPolicy& policy, std::vector<int64_t> present,
+                                             const std::string& model) {
   if (present.empty())
-    return not_found("model '" + model + "' has no version: its directory holds no directory named by a number without a leading zero");
+    return not_found("model '" + model +
+                     "' has no version: its directory holds no directory named by a number without a leading zero");
   switch (policy.policy_choice_case()) {
     case ModelVersionPolicy::kAll: return present;
     case ModelVersionPolicy::kSpecific: {
       std::vector<int64_t> wanted(policy.specific().versions().begin(), policy.specific().versions().end());
       std::sort(wanted.begin(), wanted.end());
       wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-      if (wanted.empty()) return invalid_argument("config field version_policy.specific.versions of model '" + model + "' is empty; name at least one");
+      if (wanted.empty())
+        return invalid_argument("config field version_policy.specific.versions of model '" + model +
+                                "' is empty; name at least one");
       for (int64_t v : wanted) {
         if (!std::binary_search(present.begin(), present.end(), v))
-          return not_found("config field version_policy.specific.versions has " + std::to_string(v) + "; model '" + model + "' has the versions " +
-                           list_text(present));
+          return not_found("config field version_policy.specific.versions has " + std::to_string(v) + "; model '" +
+                           model + "' has the versions " + list_text(present));
       }
       return wanted;
     }
@@ -95,7 +99,8 @@ Result<ModelSource> read_model(const ModelDirectory& directory, std::string_view
     if (int64_t version = version_number(name); version > 0) present.push_back(version);
   std::sort(present.begin(), present.end());
   MOTET_ASSIGN(auto wanted, wanted_versions(config->version_policy(), std::move(present), directory.name));
-  const std::string file_name = config->default_model_filename().empty() ? "model.onnx" : config->default_model_filename();
+  const std::string file_name =
+      config->default_model_filename().empty() ? "model.onnx" : config->default_model_filename();
   for (int64_t version : wanted) {
     MOTET_ASSIGN(VersionSource found, version_source(directory, version, file_name));
     source.versions.push_back(std::move(found));

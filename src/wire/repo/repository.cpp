@@ -13,7 +13,8 @@ Result<Repository> Repository::open(const std::vector<std::string>& roots) {
   for (const std::string& root : roots) {
     std::error_code error;
     fs::path path = fs::canonical(root, error);
-    if (error || !fs::is_directory(path, error)) return not_found("model repository '" + root + "' is not a directory that can be read");
+    if (error || !fs::is_directory(path, error))
+      return not_found("model repository '" + root + "' is not a directory that can be read");
     MOTET_ASSIGN(auto names, directory_names(path));
     (void)names;
     if (std::find(repository.roots_.begin(), repository.roots_.end(), path) != repository.roots_.end())
@@ -44,14 +45,15 @@ Result<Listing> Repository::list() const {
 
 Result<ModelDirectory> Repository::find(std::string_view name) const {
   const Error unknown = not_found("model '" + std::string(name) + "' is not in the model repository");
-  if (name.empty() || name.front() == '.' || name.find('/') != name.npos || name.find('\0') != name.npos) return unknown;
+  if (name.empty() || name.front() == '.' || name.find('/') != name.npos || name.find('\0') != name.npos)
+    return unknown;
   const fs::path* where = nullptr;
   for (const fs::path& root : roots_) {
     std::error_code error;
     if (!fs::is_directory(root / name, error)) continue;
     if (where != nullptr) {
-      return Error{Code::kAlreadyExists, "model '" + std::string(name) + "' is in two repositories, " + where->string() + " and " + root.string() +
-                                             "; remove or rename one"};
+      return Error{Code::kAlreadyExists, "model '" + std::string(name) + "' is in two repositories, " +
+                                             where->string() + " and " + root.string() + "; remove or rename one"};
     }
     where = &root;
   }

@@ -1,7 +1,7 @@
 // The model repository on disk, in Triton's layout:
 //   <root>/<model>/[config.pbtxt] [labels] <version>/model.onnx
-// A version is a directory named by a number without a leading zero; other directories are ignored. Nothing is cached: each
-// call reads the disk. Any thread may call, from one that may block.
+// A version is a directory named by a number without a leading zero; other directories are ignored. Nothing is cached:
+// each call reads the disk. Any thread may call, from one that may block.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +61,8 @@ struct ModelSource {
   std::vector<std::string> hints;       // config fields taken as hints: log each
 };
 
-// Reads config.pbtxt (or `config_json` in its place, when not ""), holds it against the field lists and picks the versions.
+// Reads config.pbtxt (or `config_json` in its place, when not ""), holds it against the field lists and picks the
+// versions.
 Result<ModelSource> read_model(const ModelDirectory& directory, std::string_view config_json = {});
 
 // Labels of outputs, by output name.

@@ -21,20 +21,23 @@ const std::string* parameter(const inference::ModelConfig& config, const std::st
 }
 
 Error bad_parameter(std::string_view key, std::string_view value, std::string_view accepted) {
-  return invalid_argument("config parameter " + std::string(key) + " is \"" + std::string(value) + "\"; accepted is " + std::string(accepted));
+  return invalid_argument("config parameter " + std::string(key) + " is \"" + std::string(value) + "\"; accepted is " +
+                          std::string(accepted));
 }
 
 // A number in (0, most].
 Result<double> positive_number(std::string_view key, std::string_view text, double most, std::string_view accepted) {
   double value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !(value > 0) || !(value <= most)) return bad_parameter(key, text, accepted);
+  if (error != std::errc() || end != text.data() + text.size() || !(value > 0) || !(value <= most))
+    return bad_parameter(key, text, accepted);
   return value;
 }
 
 Status read_parameters(const inference::ModelConfig& config, ServingSettings& out) {
   if (const std::string* text = parameter(config, "slo_ms")) {
-    MOTET_ASSIGN(double ms, positive_number("slo_ms", *text, kMaxSloMs, "a number of milliseconds above 0 and at most 86400000"));
+    MOTET_ASSIGN(double ms,
+                 positive_number("slo_ms", *text, kMaxSloMs, "a number of milliseconds above 0 and at most 86400000"));
     out.slo = Nanos(std::max<int64_t>(1, std::llround(ms * 1e6)));
   }
   if (const std::string* text = parameter(config, "slo_attainment")) {
@@ -54,14 +57,15 @@ Nanos from_unsigned_micros(uint64_t us) {
 }
 
 Error bad_field(std::string_view field, uint64_t value, std::string_view accepted) {
-  return invalid_argument("config field dynamic_batching." + std::string(field) + " is " + std::to_string(value) + "; accepted is " +
-                          std::string(accepted));
+  return invalid_argument("config field dynamic_batching." + std::string(field) + " is " + std::to_string(value) +
+                          "; accepted is " + std::string(accepted));
 }
 
 Status read_priorities(const inference::ModelDynamicBatching& batching, ServingSettings& out) {
   const uint64_t levels = batching.priority_levels();
   const uint64_t preset = batching.default_priority_level();
-  if (levels > kMaxPriorityLevels) return bad_field("priority_levels", levels, "0 to " + std::to_string(kMaxPriorityLevels));
+  if (levels > kMaxPriorityLevels)
+    return bad_field("priority_levels", levels, "0 to " + std::to_string(kMaxPriorityLevels));
   if (levels == 0 && preset != 0) return bad_field("default_priority_level", preset, "0, because priority_levels is 0");
   if (levels > 0 && (preset == 0 || preset > levels))
     return bad_field("default_priority_level", preset, "1 to priority_levels, which is " + std::to_string(levels));
@@ -82,13 +86,15 @@ Status read_batching(const inference::ModelDynamicBatching& batching, ServingSet
     out.preferred_batches.push_back(size);
   }
   std::sort(out.preferred_batches.begin(), out.preferred_batches.end());
-  out.preferred_batches.erase(std::unique(out.preferred_batches.begin(), out.preferred_batches.end()), out.preferred_batches.end());
+  out.preferred_batches.erase(std::unique(out.preferred_batches.begin(), out.preferred_batches.end()),
+                              out.preferred_batches.end());
   MOTET_RETURN_IF_ERROR(read_priorities(batching, out));
   const inference::ModelQueuePolicy& queue = batching.default_queue_policy();
   if (queue.max_queue_size() > static_cast<uint32_t>(std::numeric_limits<int>::max()))
     return bad_field("default_queue_policy.max_queue_size", queue.max_queue_size(), "0 to 2147483647");
   out.max_queue = static_cast<int>(queue.max_queue_size());
-  if (queue.default_timeout_microseconds() != 0) out.default_timeout = from_unsigned_micros(queue.default_timeout_microseconds());
+  if (queue.default_timeout_microseconds() != 0)
+    out.default_timeout = from_unsigned_micros(queue.default_timeout_microseconds());
   out.allow_timeout_override = queue.allow_timeout_override();
   return {};
 }
@@ -98,7 +104,8 @@ Status read_batching(const inference::ModelDynamicBatching& batching, ServingSet
 Result<ServingSettings> serving_settings(const inference::ModelConfig& config) {
   ServingSettings out;
   if (config.max_batch_size() < 0)
-    return invalid_argument("config field max_batch_size is " + std::to_string(config.max_batch_size()) + "; accepted is 0 or more");
+    return invalid_argument("config field max_batch_size is " + std::to_string(config.max_batch_size()) +
+                            "; accepted is 0 or more");
   out.max_batch = config.max_batch_size();
   MOTET_RETURN_IF_ERROR(read_parameters(config, out));
   if (config.has_dynamic_batching()) MOTET_RETURN_IF_ERROR(read_batching(config.dynamic_batching(), out));

@@ -1,5 +1,5 @@
-// What a completed config says to the part that decides: batching, queue, priorities, and the SLO of `parameters`. Plain
-// value; any thread may call.
+// What a completed config says to the part that decides: batching, queue, priorities, and the SLO of `parameters`.
+// Plain value; any thread may call.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,10 @@ class ModelConfig;
 namespace motet::repo {
 
 struct ServingSettings {
-  int max_batch = 0;               // rows; 0: the model has no batch extent
-  Nanos slo = kNever;              // parameters slo_ms
-  double slo_attainment = 0.99;    // parameters slo_attainment
-  bool allow_padding = false;      // parameters allow_padding
+  int max_batch = 0;             // rows; 0: the model has no batch extent
+  Nanos slo = kNever;            // parameters slo_ms
+  double slo_attainment = 0.99;  // parameters slo_attainment
+  bool allow_padding = false;    // parameters allow_padding
   bool dynamic_batching = false;
   Nanos max_queue_delay{0};
   std::vector<int> preferred_batches;
@@ -34,8 +34,8 @@ struct ServingSettings {
 // An Error names the field, its value and the accepted range.
 Result<ServingSettings> serving_settings(const inference::ModelConfig& config);
 
-// How long a request may take that states `timeout_us` (0: none), by the model's queue policy: the default where it states
-// none, the shorter of the two where it may override, else the default alone. kNever: no limit.
+// How long a request may take that states `timeout_us` (0: none), by the model's queue policy: the default where it
+// states none, the shorter of the two where it may override, else the default alone. kNever: no limit.
 Nanos effective_timeout(const ServingSettings& settings, int64_t timeout_us);
 
 }  // namespace motet::repo
