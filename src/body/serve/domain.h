@@ -105,7 +105,6 @@ class Domain {
   const DomainOptions options_;
   device::Pool& pool_;
   const Clock& clock_;
-  observe::Registry& registry_;
   const StatusListener listener_;
   std::unique_ptr<const brain::Planner> planner_;
 
