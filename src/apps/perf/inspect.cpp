@@ -1,0 +1,215 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "apps/perf/json.h"
+#include "apps/perf/perf.h"
+#include "apps/perf/session.h"
+#include "apps/term/table.h"
+#include "compute/ops/onednn/onednn.h"
+
+namespace motet {
+namespace {
+
+struct Options {
+  std::string model;
+  int64_t batch = 1;
+  int threads = 1;
+  std::vector<std::string> shapes;
+  std::vector<std::string> disabled_passes;
+  bool json = false;
+  bool no_times = false;
+};
+
+struct Subject {
+  std::filesystem::path path;
+  std::shared_ptr<engine::Model> model;
+  engine::ProgramPtr program;
+  std::map<std::string, int64_t> ops;  // as read, bodies included
+  double flops = 0;
+  double bytes = 0;
+};
+
+void count_ops(const graph::Graph& graph, std::map<std::string, int64_t>& ops) {
+  for (const graph::Node& node : graph.nodes) {
+    ++ops[node.domain.empty() ? node.op : node.domain + ":" + node.op];
+    for (const auto& [key, attribute] : node.attributes)
+      if (const auto* body = std::get_if<std::shared_ptr<const graph::Graph>>(&attribute);
+          body != nullptr && *body != nullptr)
+        count_ops(**body, ops);
+  }
+}
+
+Result<Subject> prepare(const Options& options) {
+  Subject subject;
+  MOTET_ASSIGN(subject.path, find_model(options.model));
+  MOTET_ASSIGN(subject.model, engine::Model::load(subject.path));
+  std::map<std::string, Shape> given;
+  for (const std::string& text : options.shapes) {
+    MOTET_ASSIGN(auto shape, parse_shape(text));
+    given.insert(std::move(shape));
+  }
+  MOTET_ASSIGN(auto shapes, bind_shapes(*subject.model, options.batch, given));
+  engine::CompileOptions compile{.max_width = options.threads,
+                                 .disabled_passes = {options.disabled_passes.begin(), options.disabled_passes.end()},
+                                 .calibrate = !options.no_times};
+  MOTET_ASSIGN(subject.program, subject.model->compile(shapes, compile));
+  count_ops(*subject.model->source().graph, subject.ops);
+  for (const auto& step : subject.program->steps()) {
+    subject.flops += step.flops;
+    subject.bytes += static_cast<double>(step.bytes_moved);
+  }
+  return subject;
+}
+
+std::string number(double x, int digits) {
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, "%.*f", digits, x);
+  return buffer;
+}
+
+std::string megabytes(Bytes bytes) { return number(static_cast<double>(bytes.value) / 1e6, 3); }
+
+std::string port_text(const engine::Port& port) {
+  return port.name + " " + std::string(dtype_kserve_name(port.dtype)) + " " + shape_to_string(port.shape);
+}
+
+void print_ports(const char* what, const std::vector<engine::Port>& declared,
+                 const std::vector<engine::Port>& compiled) {
+  for (size_t i = 0; i < declared.size(); ++i)
+    std::cout << what << port_text(declared[i]) << ", compiled for " << shape_to_string(compiled[i].shape) << '\n';
+}
+
+void print_text(const Subject& s) {
+  const graph::Model& source = s.model->source();
+  std::cout << "model    " << s.path.string() << " (" << number(static_cast<double>(source.file_bytes) / 1e6, 3)
+            << " MB), IR " << source.ir_version;
+  for (const auto& [domain, version] : source.opsets)
+    std::cout << ", opset " << (domain.empty() ? "ai.onnx" : domain) << ' ' << version;
+  std::cout << (source.producer.empty() ? "" : ", made by " + source.producer) << '\n';
+  print_ports("input    ", s.model->inputs(), s.program->inputs());
+  print_ports("output   ", s.model->outputs(), s.program->outputs());
+  std::cout << "batch    "
+            << (s.model->batchable() ? "rows of different queries can be one batch" : "no: queries run one by one")
+            << '\n';
+  std::cout << "ops     ";
+  for (const auto& [op, count] : s.ops) std::cout << ' ' << op << ' ' << count;
+  std::cout << "\nwork     " << number(s.flops * 1e-9, 4) << " GFLOP, " << number(s.bytes / 1e6, 2)
+            << " MB moved by steps, predicted " << number(s.program->predicted().millis(), 3) << " ms on one core ("
+            << cpu_model() << ", " << ops::onednn::isa_name() << "), layout " << s.program->layout() << '\n';
+  std::cout << "memory   arena " << megabytes(s.program->arena_bytes()) << " MB ("
+            << megabytes(s.program->activation_bytes()) << " without reuse), weights "
+            << megabytes(s.model->weight_bytes()) << " MB with packed copies, " << megabytes(s.program->packed_bytes())
+            << " of them this program's alone\n";
+  std::cout << "sharing  runs in the server's process: models served together share its fate\n\n";
+  term::Table passes({"pass", "rewrites", "us", "state"});
+  for (const auto& report : s.program->passes())
+    passes.row({report.name, std::to_string(report.rewrites), number(report.took.seconds() * 1e6, 0),
+                report.disabled ? "disabled" : ""});
+  std::cout << passes.to_string() << '\n';
+  term::Table steps({"step", "op", "implementation", "MFLOP", "KB moved", "us", "node"});
+  for (size_t i = 0; i < s.program->steps().size(); ++i) {
+    const engine::StepInfo& info = s.program->steps()[i];
+    steps.row({std::to_string(i), info.op, info.implementation, number(info.flops * 1e-6, 2),
+               number(static_cast<double>(info.bytes_moved) / 1e3, 1), number(info.predicted.seconds() * 1e6, 1),
+               info.node});
+  }
+  std::cout << steps.to_string();
+  std::map<std::string, int> refusals;
+  for (const auto& step : s.program->steps())
+    for (const auto& refusal : step.refusals)
+      ++refusals[step.op + ": " + refusal.implementation + " refused: " + refusal.reason];
+  if (!refusals.empty()) std::cout << '\n';
+  for (const auto& [text, count] : refusals) std::cout << count << " x " << text << '\n';
+}
+
+void ports_json(JsonWriter& json, std::string_view name, const std::vector<engine::Port>& ports) {
+  json.key(name).begin_array();
+  for (const auto& port : ports) {
+    json.begin_object()
+        .field("name", port.name)
+        .field("datatype", dtype_kserve_name(port.dtype))
+        .key("shape")
+        .begin_array();
+    for (int64_t extent : port.shape) json.value(extent);
+    json.end_array().end_object();
+  }
+  json.end_array();
+}
+
+void print_json(const Subject& s) {
+  JsonWriter json;
+  json.begin_object().field("model", s.path.string()).field("ir_version", s.model->source().ir_version);
+  json.key("opsets").begin_object();
+  for (const auto& [domain, version] : s.model->source().opsets) json.field(domain, version);
+  json.end_object();
+  ports_json(json, "inputs", s.model->inputs());
+  ports_json(json, "outputs", s.model->outputs());
+  ports_json(json, "compiled_inputs", s.program->inputs());
+  ports_json(json, "compiled_outputs", s.program->outputs());
+  json.field("batchable", int64_t{s.model->batchable()}).key("ops").begin_object();
+  for (const auto& [op, count] : s.ops) json.field(op, count);
+  json.end_object();
+  json.field("flops", s.flops)
+      .field("bytes_moved", s.bytes)
+      .field("predicted_us", s.program->predicted().seconds() * 1e6);
+  json.field("layout", s.program->layout()).field("cpu", cpu_model()).field("isa", ops::onednn::isa_name());
+  json.field("arena_bytes", s.program->arena_bytes().value)
+      .field("arena_bytes_without_reuse", s.program->activation_bytes().value);
+  json.field("weight_bytes", s.model->weight_bytes().value).field("packed_bytes", s.program->packed_bytes().value);
+  json.key("passes").begin_array();
+  for (const auto& report : s.program->passes())
+    json.begin_object()
+        .field("name", report.name)
+        .field("rewrites", int64_t{report.rewrites})
+        .field("took_us", report.took.seconds() * 1e6)
+        .field("disabled", int64_t{report.disabled})
+        .end_object();
+  json.end_array().key("steps").begin_array();
+  for (const auto& step : s.program->steps()) {
+    json.begin_object().field("op", step.op).field("node", step.node).field("implementation", step.implementation);
+    json.field("flops", step.flops)
+        .field("bytes_moved", static_cast<int64_t>(step.bytes_moved))
+        .field("predicted_us", step.predicted.seconds() * 1e6);
+    json.key("refusals").begin_array();
+    for (const auto& refusal : step.refusals)
+      json.begin_object().field("implementation", refusal.implementation).field("reason", refusal.reason).end_object();
+    json.end_array().end_object();
+  }
+  json.end_array().end_object();
+  std::cout << json.text() << '\n';
+}
+
+}  // namespace
+
+int inspect_main(int argc, char** argv) {
+  Options options;
+  CLI::App app(
+      "Shows what an ONNX model compiles to: ops, FLOPs, bytes, passes, steps with their implementations, memory.",
+      "motet inspect");
+  app.add_option("model", options.model, "a .onnx file, or a model's folder in a repository")->required();
+  app.add_option("--batch", options.batch, "extent for the outermost open extent of the inputs")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--threads", options.threads, "greatest number of cores a step is compiled for")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--shape", options.shapes, "NAME=1x3x224x224: the shape of one input (repeatable)");
+  app.add_option("--disable-pass", options.disabled_passes, "a graph pass to leave out (repeatable)");
+  app.add_flag("--no-times", options.no_times,
+               "compile without running: no step times, no choice of layout by measurement");
+  app.add_flag("--json", options.json, "one JSON object on standard output");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  auto subject = prepare(options);
+  if (!subject.ok()) {
+    std::cerr << "motet inspect: " << subject.error().message << '\n';
+    return 1;
+  }
+  options.json ? print_json(*subject) : print_text(*subject);
+  return 0;
+}
+
+}  // namespace motet

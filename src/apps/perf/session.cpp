@@ -1,0 +1,148 @@
+#include "apps/perf/session.h"
+
+#include <charconv>
+#include <condition_variable>
+#include <fstream>
+#include <mutex>
+#include <optional>
+
+#include "base/random.h"
+#include "compute/device/pool.h"
+
+namespace motet {
+namespace {
+
+std::optional<int64_t> to_number(std::string_view text) {
+  int64_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return number;
+}
+
+class PoolSession final : public Session {
+ public:
+  explicit PoolSession(std::unique_ptr<device::Pool> pool) : pool_(std::move(pool)) {}
+
+  int threads() const override { return pool_->size(); }
+
+  void run(const std::function<void(device::Team&)>& work) override {
+    work_ = &work;
+    finished_ = false;
+    pool_->submit(0, {[](void* self) { static_cast<PoolSession*>(self)->lead(); }, this});
+    std::unique_lock lock(mutex_);
+    ended_.wait(lock, [&] { return finished_; });
+  }
+
+ private:
+  void lead() {
+    auto team = device::PoolTeam::create(*pool_, 0, pool_->cores());
+    (*work_)(*team);
+    std::lock_guard lock(mutex_);
+    finished_ = true;
+    ended_.notify_one();
+  }
+
+  std::unique_ptr<device::Pool> pool_;
+  const std::function<void(device::Team&)>* work_ = nullptr;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool finished_ = false;  // guarded by mutex_
+};
+
+}  // namespace
+
+Result<std::filesystem::path> find_model(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error)) return path;
+  if (!std::filesystem::is_directory(path, error))
+    return not_found("'" + path.string() + "' is neither a file nor a model's folder in a repository");
+  int64_t highest = -1;
+  std::filesystem::path found;
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    auto version = to_number(entry.path().filename().string());
+    auto file = entry.path() / "model.onnx";
+    if (version && *version > highest && std::filesystem::is_regular_file(file, error)) {
+      highest = *version;
+      found = file;
+    }
+  }
+  if (highest < 0) return not_found("'" + path.string() + "' has no VERSION/model.onnx");
+  return found;
+}
+
+Result<std::pair<std::string, Shape>> parse_shape(const std::string& text) {
+  auto refuse = [&] { return invalid_argument("shape '" + text + "' is not of the form NAME=1x3x224x224"); };
+  size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0) return refuse();
+  Shape shape;
+  std::string_view rest = std::string_view(text).substr(equals + 1);
+  while (!rest.empty()) {
+    size_t cross = rest.find('x');
+    auto extent = to_number(rest.substr(0, cross));
+    if (!extent || *extent < 0) return refuse();
+    shape.push_back(*extent);
+    if (cross == std::string_view::npos) break;
+    rest.remove_prefix(cross + 1);
+    if (rest.empty()) return refuse();
+  }
+  return std::make_pair(text.substr(0, equals), shape);
+}
+
+Result<std::vector<Shape>> bind_shapes(const engine::Model& model, int64_t batch,
+                                       const std::map<std::string, Shape>& given) {
+  std::vector<Shape> shapes;
+  size_t used = 0;
+  for (const engine::Port& port : model.inputs()) {
+    Shape shape = port.shape;
+    if (auto found = given.find(port.name); found != given.end()) {
+      shape = found->second;
+      ++used;
+    } else if (!shape.empty() && shape[0] < 0) {
+      shape[0] = batch;
+    }
+    for (int64_t extent : shape)
+      if (extent < 0)
+        return invalid_argument("input '" + port.name + "' is declared " + shape_to_string(port.shape) +
+                                "; give its extents with --shape " + port.name + "=...");
+    shapes.push_back(std::move(shape));
+  }
+  if (used != given.size()) {
+    std::string names;
+    for (const engine::Port& port : model.inputs()) names += (names.empty() ? "" : ", ") + port.name;
+    return invalid_argument("--shape names an input that the model does not have; it has " + names);
+  }
+  return shapes;
+}
+
+std::vector<Tensor> draw_inputs(const engine::Program& program) {
+  std::vector<Tensor> inputs;
+  Random random(1, "perf inputs");
+  for (const engine::Port& port : program.inputs()) {
+    inputs.push_back(Tensor::zeros(port.dtype, port.shape));
+    if (port.dtype != DType::kF32) continue;
+    for (float& x : inputs.back().view().as<float>()) x = static_cast<float>(random.uniform());
+  }
+  return inputs;
+}
+
+Result<std::unique_ptr<Session>> Session::create(int threads) {
+  device::CpuBudget budget = device::read_cpu_budget();
+  if (threads < 0 || threads > static_cast<int>(budget.cpus.size()))
+    return invalid_argument(std::to_string(threads) + " threads on " + std::to_string(budget.cpus.size()) +
+                            " CPUs; 1 to " + std::to_string(budget.cpus.size()) + ", or 0 for all, would be accepted");
+  MOTET_ASSIGN(auto pool, device::Pool::create({.workers = threads}));
+  return std::unique_ptr<Session>(std::make_unique<PoolSession>(std::move(pool)));
+}
+
+std::string cpu_model() {
+  std::ifstream file("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (!line.starts_with("model name")) continue;
+    size_t colon = line.find(':');
+    if (colon != std::string::npos && colon + 2 <= line.size()) return line.substr(colon + 2);
+  }
+  return "unknown CPU";
+}
+
+}  // namespace motet

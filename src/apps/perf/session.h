@@ -1,0 +1,47 @@
+// What the three commands share: finding the model, binding its open extents, and running executions on a pool of their
+// own. One thread.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/tensor/named.h"
+#include "compute/device/team.h"
+#include "compute/engine/program.h"
+
+namespace motet {
+
+// The file to read: `path` itself, or for a model's folder in a repository the model.onnx of its highest version.
+Result<std::filesystem::path> find_model(const std::filesystem::path& path);
+
+// "name=1x3x224x224" as given on the command line.
+Result<std::pair<std::string, Shape>> parse_shape(const std::string& text);
+
+// One shape per input: as given by name, else as declared with the outermost open extent bound to `batch`. An Error
+// names an extent that is still open and how to give it.
+Result<std::vector<Shape>> bind_shapes(const engine::Model& model, int64_t batch,
+                                       const std::map<std::string, Shape>& given);
+
+// Inputs drawn from a fixed stream: f32 in [0, 1), zeros for other types.
+std::vector<Tensor> draw_inputs(const engine::Program& program);
+
+// A pool of `threads` workers (0: as many as the machine allows) and a team over all of them.
+class Session {
+ public:
+  static Result<std::unique_ptr<Session>> create(int threads);
+  virtual ~Session() = default;
+
+  virtual int threads() const = 0;
+  // Runs `work` on the leader's worker with a team of all cores, and returns when it has ended.
+  virtual void run(const std::function<void(device::Team&)>& work) = 0;
+};
+
+// "AMD EPYC 9R14", from /proc/cpuinfo.
+std::string cpu_model();
+
+}  // namespace motet
