@@ -50,6 +50,7 @@ class ByteReader {
   size_t list() { return static_cast<size_t>(at_most(bytes_.size() - at_, "the length of a list")); }
 
   size_t position() const { return at_; }
+  size_t left() const { return bytes_.size() - at_; }
   bool at_end() const { return at_ == bytes_.size(); }
   bool ok() const { return error_.empty(); }
   // Says the first fault and its offset. REQUIRES: !ok().
