@@ -66,7 +66,7 @@ std::vector<Box> suppress(std::vector<Box> boxes, double most_iou) {
 
 Result<Findings> find_ssd_boxes(const OutputRecipe& recipe, const Context& context,
                                 std::span<const NamedTensor> outputs) {
-  MOTET_ASSIGN(Numbers scores, read_output(outputs, recipe.scores_tensor));
+  MOTET_ASSIGN(Numbers scores, read_output(outputs, recipe.scores_tensor.empty() ? "scores" : recipe.scores_tensor));
   MOTET_ASSIGN(Numbers boxes, read_output(outputs, recipe.boxes_tensor));
   bool sound = scores.shape.size() == 3 && boxes.shape.size() == 3 && scores.shape[0] == 1 && boxes.shape[0] == 1 &&
                boxes.shape[1] == scores.shape[1] && boxes.shape[2] == 4 && scores.shape[2] >= 1;
@@ -94,7 +94,7 @@ Result<Findings> find_ssd_boxes(const OutputRecipe& recipe, const Context& conte
 // on a grid.
 Result<Findings> find_fastestdet(const OutputRecipe& recipe, const Context& context,
                                  std::span<const NamedTensor> outputs) {
-  MOTET_ASSIGN(Numbers out, read_output(outputs, ""));
+  MOTET_ASSIGN(Numbers out, read_output(outputs, recipe.scores_tensor));
   if (out.shape.size() != 4 || out.shape[0] != 1 || out.shape[1] < 6) {
     return invalid_argument("fastestdet reads an output [1,5+classes,H,W]; '" + out.name + "' has the shape " +
                             shape_to_string(out.shape));

@@ -56,7 +56,7 @@ Label make_label(const OutputRecipe& recipe, int index, double score) {
 }
 
 Result<Findings> find_classes(const OutputRecipe& recipe, std::span<const NamedTensor> outputs) {
-  MOTET_ASSIGN(Numbers out, read_output(outputs, ""));
+  MOTET_ASSIGN(Numbers out, read_output(outputs, recipe.scores_tensor));
   std::vector<float>& scores = out.values;
   if (scores.empty()) return invalid_argument("output '" + out.name + "' has no classes");
   if (!out.shape.empty() && static_cast<int64_t>(scores.size()) != out.shape.back()) {
@@ -98,7 +98,7 @@ Result<Findings> interpret(const Recipe& recipe, const Context& context,
       case OutputKind::kSpeech: return find_speech(recipe.output, context, answers);
       case OutputKind::kImageYcbcr: return find_picture(context, last);
       case OutputKind::kScore: {
-        MOTET_ASSIGN(Numbers out, read_output(last, ""));
+        MOTET_ASSIGN(Numbers out, read_output(last, recipe.output.scores_tensor));
         Findings findings;
         findings.scores.assign(out.values.begin(), out.values.end());
         return findings;

@@ -57,8 +57,8 @@ struct OutputRecipe {
   std::vector<std::string> labels;
   double threshold = 0.5;
   double iou = 0.45;
-  int background = -1;  // a class that is no finding
-  std::string scores_tensor = "scores";
+  int background = -1;        // a class that is no finding
+  std::string scores_tensor;  // output that is read; empty: "scores" for ssd-boxes, else the first
   std::string boxes_tensor = "boxes";
   int min_speech_ms = 250;
   int min_silence_ms = 100;

@@ -56,7 +56,7 @@ Result<Findings> find_speech(const OutputRecipe& recipe, const Context& context,
                              std::span<const std::vector<NamedTensor>> answers) {
   std::vector<float> probabilities;
   for (const std::vector<NamedTensor>& answer : answers) {
-    MOTET_ASSIGN(Numbers out, read_output(answer, ""));
+    MOTET_ASSIGN(Numbers out, read_output(answer, recipe.scores_tensor));
     if (out.values.size() != 1) {
       return invalid_argument("speech reads one probability a window; output '" + out.name + "' has the shape " +
                               shape_to_string(out.shape));
