@@ -76,10 +76,13 @@ void print_totals(const sim::CampaignTotals& totals) {
   for (size_t r = 0; r < totals.answers.shed.size(); ++r)
     answers.row({"shed: " + std::string(sim::describe(static_cast<brain::ShedReason>(r))),
                  std::to_string(totals.answers.shed[r])});
+  term::Table actions({"action", "taken"});
+  for (size_t a = 0; a < totals.action_kinds.size(); ++a)
+    actions.row({std::string(sim::action_name(a)), std::to_string(totals.action_kinds[a])});
   term::Table faults({"fault", "injected"});
   for (size_t f = 0; f < sim::kFaultKinds; ++f)
     faults.row({std::string(sim::fault_name(static_cast<sim::Fault>(f))), std::to_string(totals.faults[f])});
-  std::printf("%s\n%s\n", answers.to_string().c_str(), faults.to_string().c_str());
+  std::printf("%s\n%s\n%s\n", answers.to_string().c_str(), actions.to_string().c_str(), faults.to_string().c_str());
 }
 
 bool write_json(const std::string& path, const std::string& text) {

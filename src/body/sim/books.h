@@ -25,6 +25,8 @@ struct QueryBook {
   ExecutionId execution;    // that it was started in
   bool ordered = false;     // its model preserved order at arrival
   bool cancelled = false;
+  bool ok = false;              // its answer
+  Code code = Code::kInternal;  // of a refusal or failure
 };
 
 struct ExecutionBook {
@@ -35,6 +37,7 @@ struct ExecutionBook {
   bool told = false;  // the loop has heard that it ended
   bool told_well = false;
   Nanos told_at;
+  bool yielding = false;  // asked to pause, and not known to have
   bool paused = false;
   bool disturbed = false;  // yielded or resized: its bound is no longer simple
 };
@@ -60,11 +63,12 @@ struct InstanceBook {
   Bytes leaving;  // of buckets, while it unloads
   Nanos load_asked_at;
   std::map<brain::BucketId, BucketBook> buckets;
-  std::set<brain::BucketId> failed_buckets;  // since it was last loaded
-  std::set<QueryId> unanswered;              // ids rise with arrival
-  std::set<QueryId> queued;                  // of these, the ones not started
-  double slowest = 1;                        // busy time over prediction, of all that finished
-  int running = 0;                           // executions that the loop has not heard the end of
+  std::map<brain::BucketId, Nanos> asked_for;  // buckets that queries wait for, and since when
+  std::set<brain::BucketId> failed_buckets;    // since it was last loaded
+  std::set<QueryId> unanswered;                // ids rise with arrival
+  std::set<QueryId> queued;                    // of these, the ones not started
+  double slowest = 1;                          // busy time over prediction, of all that finished
+  int running = 0;                             // executions that the loop has not heard the end of
 };
 
 struct Charges {

@@ -35,6 +35,7 @@ CampaignTotals run_campaign(uint64_t first, uint64_t count, const MakeLoop& make
     totals.events += report.events;
     totals.actions += report.actions;
     totals.virtual_hours += report.virtual_time.seconds() / 3600.0;
+    for (size_t a = 0; a < totals.action_kinds.size(); ++a) totals.action_kinds[a] += report.action_kinds[a];
     for (size_t f = 0; f < kFaultKinds; ++f) totals.faults[f] += report.faults[f];
     totals.answers.ok += report.answers.ok;
     totals.answers.failed += report.answers.failed;
@@ -56,6 +57,9 @@ std::string to_json(const CampaignTotals& totals) {
                     member("cancelled", totals.answers.cancelled);
   for (size_t r = 0; r < totals.answers.shed.size(); ++r)
     out += ", " + member("shed: " + std::string(describe(static_cast<brain::ShedReason>(r))), totals.answers.shed[r]);
+  out += "},\n  \"action_kinds\": {";
+  for (size_t a = 0; a < totals.action_kinds.size(); ++a)
+    out += (a ? ", " : "") + member(action_name(a), totals.action_kinds[a]);
   out += "},\n  \"faults\": {";
   for (size_t f = 0; f < kFaultKinds; ++f)
     out += (f ? ", " : "") + member(fault_name(static_cast<Fault>(f)), totals.faults[f]);

@@ -13,6 +13,7 @@ namespace motet::sim {
 struct CampaignTotals {
   uint64_t seeds = 0, events = 0, actions = 0;
   double virtual_hours = 0;
+  ActionCounts action_kinds{};
   FaultCounts faults{};
   AnswerCounts answers;
   std::vector<TrialReport> violations;  // one a seed

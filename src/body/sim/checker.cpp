@@ -70,6 +70,7 @@ void Checker::hear(const brain::Arrived& e) {
     query.ordered = s.preserve_ordering;
     instance->unanswered.insert(e.query);
     instance->queued.insert(e.query);
+    if (!instance->buckets.contains(e.bucket)) instance->asked_for.try_emplace(e.bucket, now_);
   }
   books_.queries.push_back(std::move(query));
   arriving_ = e.query;
@@ -83,7 +84,10 @@ void Checker::hear(const brain::Cancelled& e) {
 }
 
 void Checker::hear(const brain::Progress& e) {
-  if (ExecutionBook* execution = books_.execution(e.execution); execution && e.paused) execution->paused = true;
+  if (ExecutionBook* execution = books_.execution(e.execution); execution && e.paused && execution->yielding) {
+    execution->yielding = false;
+    execution->paused = true;
+  }
 }
 
 void Checker::hear_end(ExecutionId id, bool well) {
@@ -182,6 +186,7 @@ void Checker::act(const brain::Load& a) {
     return breaks("lifecycle", what + ": it is loaded or loading already");
   instance->buckets[a.bucket] = {};
   instance->buckets[a.bucket].asked_at = now_;
+  instance->asked_for.erase(a.bucket);
   if (instance->buckets.size() > static_cast<size_t>(scenario_.options.max_buckets))
     breaks("lifecycle", what + ": that makes " + std::to_string(instance->buckets.size()) + " buckets, " +
                             std::to_string(scenario_.options.max_buckets) + " are allowed");

@@ -29,11 +29,13 @@ void Checker::act(const brain::Reply& a) {
   if (a.ok) {
     if (!check_ok_reply(a, *query)) return;
     ++counts_.ok;
+    query->ok = true;
   } else {
     if (a.error.message.empty()) return breaks("reason", "Reply to " + name(a.query) + " fails it without a word");
     if (!query->cancelled && !explained(a, *query))
       return breaks("reason", "Reply to " + name(a.query) + " fails it, and nothing that happened explains why: " +
                                   std::string(code_name(a.error.code)) + " " + a.error.message);
+    query->code = a.error.code;
     ++(query->cancelled ? counts_.cancelled : counts_.failed);
   }
   answered(*query);
@@ -63,6 +65,8 @@ bool Checker::check_ok_reply(const brain::Reply& a, const QueryBook& query) {
 
 // Whether something that happened accounts for a failed query that nobody cancelled.
 bool Checker::explained(const brain::Reply& a, const QueryBook& query) {
+  // Decided long ago, perhaps, and held back for the sake of order.
+  if (query.ordered) return true;
   const InstanceBook* instance = books_.instance(query.arrived.instance);
   bool timed = query.deadline != kNever && now_ >= query.deadline;
   if (query.state == QueryState::kStarted) {
@@ -78,7 +82,8 @@ bool Checker::explained(const brain::Reply& a, const QueryBook& query) {
   auto asked = instance->buckets.find(query.arrived.bucket);
   if (asked != instance->buckets.end() && !asked->second.loaded && now_ >= asked->second.asked_at + load_bound)
     return true;
-  if (now_ >= query.told_at + load_bound) return true;
+  auto since = instance->asked_for.find(query.arrived.bucket);
+  if (since != instance->asked_for.end() && now_ >= since->second + load_bound) return true;
   // Cores that are held by an execution that should have ended long ago are a reason too.
   for (ExecutionId id : books_.running) {
     const ExecutionBook& e = *books_.execution(id);
@@ -100,6 +105,7 @@ void Checker::act(const brain::Shed& a) {
     return breaks("answered once", "Shed of " + name(a.query) + ", which was started; only a Reply can answer it");
   if (a.error.message.empty()) return breaks("reason", "Shed of " + name(a.query) + " without a word");
   if (!check_shed(a, *query)) return;
+  query->code = a.error.code;
   ++counts_.shed[static_cast<size_t>(a.reason)];
   answered(*query);
 }
@@ -127,6 +133,7 @@ bool Checker::check_shed(const brain::Shed& a, const QueryBook& query) {
     case brain::ShedReason::kOverBudget: {
       // Fits if, beside all that is charged, its bytes and the largest arena of its bucket find room.
       if (!instance || instance->presence != Presence::kLoaded) return true;
+      if (query.ordered) return true;  // decided long ago, perhaps
       auto bucket = instance->buckets.find(query.arrived.bucket);
       if (bucket == instance->buckets.end() || !bucket->second.loaded || bucket->second.programs.empty()) return true;
       Bytes need = books_.charges().most + query.arrived.bytes + bucket->second.programs.back().arena;

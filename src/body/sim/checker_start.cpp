@@ -186,6 +186,7 @@ void Checker::act(const brain::Yield& a) {
   ExecutionBook* execution = books_.execution(a.execution);
   if (!execution || execution->told) return breaks("start", "Yield of " + name(a.execution) + ", which does not run");
   execution->disturbed = true;
+  execution->yielding = true;
 }
 
 void Checker::act(const brain::Resume& a) {

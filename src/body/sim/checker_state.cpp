@@ -163,10 +163,15 @@ void Checker::rests(const brain::Loop& loop, Nanos now) {
 
 void Checker::served(QueryId probe, Nanos now) {
   now_ = now;
-  const QueryBook* query = books_.query(probe);
-  if (query->state != QueryState::kAnswered)
-    breaks("serves again",
-           "everything had come to rest and the device is well, but probe " + name(probe) + " is not answered");
+  const QueryBook& query = *books_.query(probe);
+  if (query.ok || query.code == Code::kResourceExhausted) return;
+  // A bound shorter than a load takes refuses what it must load first.
+  Nanos slowest_load;
+  for (const BucketTruth& bucket : scenario_.model(query.arrived.instance)->buckets)
+    slowest_load = std::max(slowest_load, bucket.load_time);
+  if (scenario_.options.load_bound <= slowest_load + scenario_.report_delay) return;
+  breaks("serves again", "everything had come to rest and the device is well, but probe " + name(probe) +
+                             " was not served: " + std::string(code_name(query.code)));
 }
 
 }  // namespace motet::sim

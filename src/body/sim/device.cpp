@@ -180,6 +180,7 @@ void Device::ask(ExecutionId execution, Ask what, const CoreSet& cores, Nanos no
     return;
   }
   if (run.state == State::kPaused) {
+    run.lost_report.reset();
     if (what == Ask::kKill)
       end(run, brain::Failed{execution, {}, 0, {Code::kCancelled, "killed while paused"}}, false, now);
     return;
@@ -192,8 +193,14 @@ void Device::ask(ExecutionId execution, Ask what, const CoreSet& cores, Nanos no
 
 void Device::resume(const brain::Resume& action, Nanos now) {
   auto it = runs_.find(action.execution);
-  if (it == runs_.end() || it->second.state != State::kPaused) return;
+  if (it == runs_.end() || it->second.state == State::kEnded) return;
   Run& run = it->second;
+  run.lost_report.reset();
+  if (run.state == State::kRunning) {
+    // It has not paused yet: the wish to pause is withdrawn.
+    if (run.ask == Ask::kPause) run.ask = Ask::kNothing;
+    return schedule(run, now);
+  }
   run.state = State::kRunning;
   run.cores = action.cores;
   run.segment_start = now;
@@ -220,13 +227,26 @@ void Device::end_segment(Run& run, Nanos now) {
   if (asked == Ask::kPause) {
     run.state = State::kPaused;
     ++run.token;
-    return send(brain::Progress{id, run.steps_done, run.steps_total, true}, scenario_.report_delay, now);
+    return tell_pause(run, now);
   }
   if (asked == Ask::kResize) {
     run.cores = std::exchange(run.asked_cores, CoreSet());
     send(brain::Progress{id, run.steps_done, run.steps_total, false}, scenario_.report_delay, now);
   }
   schedule(run, now);
+}
+
+void Device::tell_pause(Run& run, Nanos now) {
+  brain::Event event = brain::Progress{run.start.execution, run.steps_done, run.steps_total, true};
+  if (faults_.strikes(Fault::kLostPause)) {
+    run.lost_report = std::make_unique<brain::Event>(std::move(event));
+    return;
+  }
+  Nanos after = scenario_.report_delay;
+  if (faults_.strikes(Fault::kLatePause)) after += Nanos::from_micros(faults_.random().between(1, 1'000'000));
+  if (faults_.strikes(Fault::kDuplicatePause))
+    send(event, after + Nanos::from_micros(faults_.random().between(0, 100'000)), now);
+  send(std::move(event), after, now);
 }
 
 void Device::end(Run& run, brain::Event result, bool well, Nanos now) {

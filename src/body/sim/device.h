@@ -72,6 +72,7 @@ class Device {
   void end_load(InstanceId instance, brain::BucketId bucket, Nanos now);
   void end_unload(InstanceId instance, Nanos now);
   void end_segment(Run& run, Nanos now);
+  void tell_pause(Run& run, Nanos now);
   void end(Run& run, brain::Event result, bool well, Nanos now);
   void schedule(Run& run, Nanos now);
   Nanos whole_time(const Run& run, int width) const;

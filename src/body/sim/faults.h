@@ -39,6 +39,9 @@ enum class Fault : uint8_t {
   kReload,     // no longer wanted, and wanted again at once
   kClockJump,  // the loop was not run for a while; the device was
   kSuspend,    // neither was run: time passed, nothing moved
+  kLatePause,
+  kLostPause,  // the device has paused and does not say so, until it has healed
+  kDuplicatePause,
   kLateTick,
   kSpuriousTick,
   kLatePlan,

@@ -1,9 +1,11 @@
 #include "body/sim/scenario.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <string>
 
 #include "base/math.h"
+#include "body/sim/describe.h"
 
 namespace motet::sim {
 namespace {
@@ -172,6 +174,25 @@ Scenario draw_scenario(uint64_t seed) {
   out.plan_time = Nanos::from_micros(log_between(random, 10, 500'000));
   out.report_delay = Nanos::from_micros(random.between(0, 200));
   return out;
+}
+
+std::string describe(const Scenario& scenario) {
+  const brain::LoopOptions& o = scenario.options;
+  std::string out = "cores " + o.cores.to_string() + ", budget " + std::to_string(o.memory_budget.value) + " bytes, " +
+                    std::to_string(scenario.models.size()) + " models, at most " + std::to_string(o.max_buckets) +
+                    " buckets each, late after " + std::to_string(o.lateness_factor) + " x predicted + " +
+                    describe(o.lateness_slack) + ", loads bounded by " + describe(o.load_bound) + ", " +
+                    std::to_string(scenario.arrivals) + " arrivals" + (scenario.drawn_plans ? ", drawn plans" : "") +
+                    "; faults:";
+  bool any = false;
+  for (size_t f = 0; f < kFaultKinds; ++f) {
+    if (scenario.faults[f] <= 0) continue;
+    char rate[32];
+    std::snprintf(rate, sizeof rate, " %.4f", scenario.faults[f]);
+    out += (any ? ", " : " ") + std::string(fault_name(static_cast<Fault>(f))) + rate;
+    any = true;
+  }
+  return out + (any ? "" : " none");
 }
 
 }  // namespace motet::sim

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/units.h"
@@ -59,6 +60,8 @@ struct Scenario {
 };
 
 Scenario draw_scenario(uint64_t seed);
+// The world in a few lines, for the head of a failing seed's trail.
+std::string describe(const Scenario& scenario);
 // Other settings for the same model: what a changed configuration file says.
 brain::ModelSettings draw_settings(Random& random, const ModelTruth& model);
 

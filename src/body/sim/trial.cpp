@@ -113,6 +113,7 @@ class Trial {
     actions_ += actions.size();
     bytes_.clear();
     for (const brain::Action& action : actions) {
+      ++kinds_[action.index()];
       brain::append_action(bytes_, action);
       if (trail_) trail_("                -> " + describe(action));
     }
@@ -257,6 +258,7 @@ class Trial {
           Violation{"rest", "the trial did not end within " + std::to_string(kMostEvents) + " events", now_};
     out.events = events_;
     out.actions = actions_;
+    out.action_kinds = kinds_;
     out.virtual_time = now_;
     out.faults = faults_.counts();
     out.answers = checker_.counts();
@@ -280,10 +282,17 @@ class Trial {
   std::set<uint64_t> wakes_;
   std::string bytes_;
   uint64_t events_ = 0, actions_ = 0;
+  ActionCounts kinds_{};
   uint64_t fingerprint_ = 0xCBF29CE484222325u;
 };
 
 }  // namespace
+
+std::string_view action_name(size_t kind) {
+  constexpr std::array<std::string_view, std::variant_size_v<brain::Action>> kNames = {
+      "Start", "Yield", "Resume", "Resize", "Kill", "Reply", "Shed", "Load", "Unload", "Plan", "WakeAt"};
+  return kNames[kind];
+}
 
 TrialReport run_trial(uint64_t seed, const MakeLoop& make_loop, const TrailSink& trail) {
   return Trial(seed, make_loop, trail).run();
@@ -308,8 +317,8 @@ std::string explain(const TrialReport& report, const MakeLoop& make_loop, size_t
   });
   std::string seed = std::to_string(report.seed);
   std::string out = "seed " + seed + " breaks the rule \"" + report.violation->rule + "\" at " +
-                    describe(report.violation->at) + "\n  " + report.violation->words +
-                    "\nthe last events and actions:\n";
+                    describe(report.violation->at) + "\n  " + report.violation->words + "\n  " +
+                    describe(draw_scenario(report.seed)) + "\nthe last events and actions:\n";
   for (const std::string& line : last) out += "  " + line + "\n";
   return out + "replay: build/motet-vopr --seed " + seed + " --verbose\n";
 }

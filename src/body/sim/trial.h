@@ -16,10 +16,15 @@ namespace motet::sim {
 
 using MakeLoop = std::function<Result<std::unique_ptr<brain::Loop>>(const brain::LoopOptions&)>;
 
+using ActionCounts = std::array<uint64_t, std::variant_size_v<brain::Action>>;  // by alternative
+// "Start", ...; REQUIRES: kind < variant_size.
+std::string_view action_name(size_t kind);
+
 struct TrialReport {
   uint64_t seed = 0;
   std::optional<Violation> violation;
   uint64_t events = 0, actions = 0;
+  ActionCounts action_kinds{};
   Nanos virtual_time;
   FaultCounts faults{};
   AnswerCounts answers;
