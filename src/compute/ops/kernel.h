@@ -1,6 +1,6 @@
-// Kernels: what runs one node with fixed shapes. For every op there is an ordered list of implementations, fastest first, the
-// plain reference last (registry.h); each is asked in turn to plan the node and either returns a Kernel or refuses with the
-// reason, which `motet inspect` shows.
+// Kernels: what runs one node with fixed shapes. For every op there is an ordered list of implementations, fastest
+// first, the plain reference last (registry.h); each is asked in turn to plan the node and either returns a Kernel or
+// refuses with the reason, which `motet inspect` shows.
 #pragma once
 
 #include <atomic>
@@ -19,13 +19,13 @@ namespace motet::ops {
 
 class WeightCache;  // compute/ops/onednn/weight_cache.h
 
-// How the elements of an activation lie in memory. Only 4-D (N,C,H,W) f32 tensors take anything but row-major. Blocked forms pad C up to
-// the block with zeros, and whoever writes one keeps the padding zero.
+// How the elements of an activation lie in memory. Only 4-D (N,C,H,W) f32 tensors take anything but row-major. Blocked
+// forms pad C up to the block with zeros, and whoever writes one keeps the padding zero.
 enum class Layout : uint8_t { kRowMajor, kNhwc, kNChw8c, kNChw16c };
 
 struct TensorSpec {
   DType dtype = DType::kF32;
-  Shape shape;                       // logical extents, whatever the layout
+  Shape shape;  // logical extents, whatever the layout
   Layout layout = Layout::kRowMajor;
 
   // Size in memory with padding.
@@ -33,27 +33,28 @@ struct TensorSpec {
   friend bool operator==(const TensorSpec&, const TensorSpec&) = default;
 };
 
-// A node to be planned. Views are valid during planning only, but constants outlive every kernel (the program keeps them), so a
-// kernel may keep a pointer to their data or a packed copy of its own.
+// A node to be planned. Views are valid during planning only, but constants outlive every kernel (the program keeps
+// them), so a kernel may keep a pointer to their data or a packed copy of its own.
 struct NodeRequest {
   const graph::Node& node;
-  std::span<const TensorSpec> inputs;              // dtype kF32 and an empty shape where absent: see `present`
+  std::span<const TensorSpec> inputs;  // dtype kF32 and an empty shape where absent: see `present`
   std::span<const bool> present;
-  std::span<const Tensor* const> constants;        // non-null where the input is known at compile time
-  std::span<const TensorSpec> outputs;             // dtype and shape as inferred, row-major
-  Layout preferred = Layout::kRowMajor;            // layout wanted for 4-D convolution-like nodes of this program
-  int max_width = 1;                               // greatest number of cores it will run on
-  WeightCache* weights = nullptr;                  // packed weights shared by the programs of a model; null: pack privately
+  std::span<const Tensor* const> constants;  // non-null where the input is known at compile time
+  std::span<const TensorSpec> outputs;       // dtype and shape as inferred, row-major
+  Layout preferred = Layout::kRowMajor;      // layout wanted for 4-D convolution-like nodes of this program
+  int max_width = 1;                         // greatest number of cores it will run on
+  WeightCache* weights = nullptr;            // packed weights shared by the programs of a model; null: pack privately
 };
 
 // Where a kernel's operands are while it runs.
 struct KernelArgs {
-  std::span<const TensorView> inputs;    // data pointers; shapes as planned; absent inputs have null data
+  std::span<const TensorView> inputs;  // data pointers; shapes as planned; absent inputs have null data
   std::span<const TensorView> outputs;
-  std::byte* scratch = nullptr;          // scratch_bytes(), 64-byte aligned
-  // Where a kernel reports a fault that depends on data (an index out of range): it stores a message of static lifetime and
-  // goes on without reading or writing out of bounds; what it leaves in its outputs is then meaningless. Whoever calls run()
-  // sets this to a flag that holds null, and fails the run if it holds anything afterwards. Null: faults are not looked at.
+  std::byte* scratch = nullptr;  // scratch_bytes(), 64-byte aligned
+  // Where a kernel reports a fault that depends on data (an index out of range): it stores a message of static lifetime
+  // and goes on without reading or writing out of bounds; what it leaves in its outputs is then meaningless. Whoever
+  // calls run() sets this to a flag that holds null, and fails the run if it holds anything afterwards. Null: faults
+  // are not looked at.
   std::atomic<const char*>* fault = nullptr;
 
   void report_fault(const char* message) const {
@@ -64,19 +65,28 @@ struct KernelArgs {
 class Kernel {
  public:
   virtual ~Kernel() = default;
-  // Runs to its end on `team`. Called by one thread at a time per set of operands; may be called concurrently from several
-  // executions with different operands, so it keeps no mutable state.
+  // Runs to its end on `team`. Called by one thread at a time per set of operands; may be called concurrently from
+  // several executions with different operands, so it keeps no mutable state.
   virtual void run(const KernelArgs& args, device::Team& team) const = 0;
 
   // "onednn jit_1x1:avx512_core", "reference"
   virtual std::string implementation() const = 0;
   // Layout in which it wants input i, and in which it leaves output i; the compiler inserts reorders.
-  virtual Layout input_layout(size_t input) const { (void)input; return Layout::kRowMajor; }
-  virtual Layout output_layout(size_t output) const { (void)output; return Layout::kRowMajor; }
+  virtual Layout input_layout(size_t input) const {
+    (void)input;
+    return Layout::kRowMajor;
+  }
+  virtual Layout output_layout(size_t output) const {
+    (void)output;
+    return Layout::kRowMajor;
+  }
   virtual size_t scratch_bytes() const { return 0; }
-  // Output `o` may be the memory of input `i` (the compiler then lets them share if the input dies here), or must be: fused
-  // residual addition in place. -1: no wish.
-  virtual int output_in_place_of(size_t output) const { (void)output; return -1; }
+  // Output `o` may be the memory of input `i` (the compiler then lets them share if the input dies here), or must be:
+  // fused residual addition in place. -1: no wish.
+  virtual int output_in_place_of(size_t output) const {
+    (void)output;
+    return -1;
+  }
   virtual bool must_be_in_place() const { return false; }
   // Bytes of packed weights it holds beside the constants.
   virtual size_t packed_bytes() const { return 0; }

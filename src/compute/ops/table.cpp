@@ -1,0 +1,169 @@
+// The explicit table. One line an op; implementations fastest first, the plain reference last.
+#include "compute/ops/table.h"
+
+#include "compute/ops/conv/conv.h"
+#include "compute/ops/elementwise/elementwise.h"
+#include "compute/ops/matmul/matmul.h"
+#include "compute/ops/move/move.h"
+#include "compute/ops/norm/norm.h"
+#include "compute/ops/onednn/onednn.h"
+#include "compute/ops/pool/pool.h"
+#include "compute/ops/reference.h"
+
+namespace motet::ops {
+namespace {
+
+template <PlanFunction plan>
+constexpr Implementation kComputing{"reference", plan_computing<plan>};
+template <PlanFunction plan>
+constexpr Implementation kMoving{"reference", plan_moving<plan>};
+template <PlanFunction plan>
+constexpr Implementation kOnednn{"onednn", plan};
+
+constexpr std::string_view kOnnx = "", kMicrosoft = "com.microsoft";
+
+constexpr Implementation kUnary = kComputing<plan_unary>;
+constexpr Implementation kOnednnUnary = kOnednn<onednn::plan_eltwise>;
+constexpr Implementation kArithmetic = kComputing<plan_arithmetic>;
+constexpr Implementation kOnednnBinary = kOnednn<onednn::plan_binary>;
+
+constexpr Row kUnaryRows[] = {
+    {kOnnx, "Abs", {kOnednnUnary, kUnary}},
+    {kOnnx, "Acos", {kUnary}},
+    {kOnnx, "Acosh", {kUnary}},
+    {kOnnx, "Asin", {kUnary}},
+    {kOnnx, "Asinh", {kUnary}},
+    {kOnnx, "Atan", {kUnary}},
+    {kOnnx, "Atanh", {kUnary}},
+    {kOnnx, "BitwiseNot", {kUnary}},
+    {kOnnx, "Ceil", {kUnary}},
+    {kOnnx, "Celu", {kUnary}},
+    {kOnnx, "Clip", {kOnednnUnary, kComputing<plan_clip>}},
+    {kOnnx, "Cos", {kUnary}},
+    {kOnnx, "Cosh", {kUnary}},
+    {kOnnx, "Elu", {kOnednnUnary, kUnary}},
+    {kOnnx, "Erf", {kUnary}},
+    {kOnnx, "Exp", {kOnednnUnary, kUnary}},
+    {kOnnx, "Floor", {kUnary}},
+    {kOnnx, "Gelu", {kOnednnUnary, kUnary}},
+    {kOnnx, "HardSigmoid", {kOnednnUnary, kUnary}},
+    {kOnnx, "HardSwish", {kOnednnUnary, kUnary}},
+    {kOnnx, "IsInf", {kComputing<plan_test>}},
+    {kOnnx, "IsNaN", {kComputing<plan_test>}},
+    {kOnnx, "LeakyRelu", {kOnednnUnary, kUnary}},
+    {kOnnx, "Log", {kOnednnUnary, kUnary}},
+    {kOnnx, "Mish", {kUnary}},
+    {kOnnx, "Neg", {kUnary}},
+    {kOnnx, "Not", {kUnary}},
+    {kOnnx, "Reciprocal", {kUnary}},
+    {kOnnx, "Relu", {kOnednnUnary, kUnary}},
+    {kOnnx, "Round", {kUnary}},
+    {kOnnx, "Selu", {kUnary}},
+    {kOnnx, "Shrink", {kUnary}},
+    {kOnnx, "Sigmoid", {kOnednnUnary, kUnary}},
+    {kOnnx, "Sign", {kUnary}},
+    {kOnnx, "Sin", {kUnary}},
+    {kOnnx, "Sinh", {kUnary}},
+    {kOnnx, "Softplus", {kUnary}},
+    {kOnnx, "Softsign", {kUnary}},
+    {kOnnx, "Sqrt", {kOnednnUnary, kUnary}},
+    {kOnnx, "Swish", {kUnary}},
+    {kOnnx, "Tan", {kUnary}},
+    {kOnnx, "Tanh", {kOnednnUnary, kUnary}},
+    {kOnnx, "ThresholdedRelu", {kUnary}},
+    {kMicrosoft, "Gelu", {kUnary}},
+    {kMicrosoft, "QuickGelu", {kUnary}},
+};
+
+constexpr Row kBinaryRows[] = {
+    {kOnnx, "Add", {kOnednnBinary, kArithmetic}},
+    {kOnnx, "And", {kArithmetic}},
+    {kOnnx, "BitShift", {kArithmetic}},
+    {kOnnx, "BitwiseAnd", {kArithmetic}},
+    {kOnnx, "BitwiseOr", {kArithmetic}},
+    {kOnnx, "BitwiseXor", {kArithmetic}},
+    {kOnnx, "Div", {kOnednnBinary, kArithmetic}},
+    {kOnnx, "Equal", {kComputing<plan_comparison>}},
+    {kOnnx, "Greater", {kComputing<plan_comparison>}},
+    {kOnnx, "GreaterOrEqual", {kComputing<plan_comparison>}},
+    {kOnnx, "Less", {kComputing<plan_comparison>}},
+    {kOnnx, "LessOrEqual", {kComputing<plan_comparison>}},
+    {kOnnx, "Max", {kOnednnBinary, kComputing<plan_variadic>}},
+    {kOnnx, "Mean", {kComputing<plan_variadic>}},
+    {kOnnx, "Min", {kOnednnBinary, kComputing<plan_variadic>}},
+    {kOnnx, "Mod", {kArithmetic}},
+    {kOnnx, "Mul", {kOnednnBinary, kArithmetic}},
+    {kOnnx, "Or", {kArithmetic}},
+    {kOnnx, "Pow", {kComputing<plan_pow>}},
+    {kOnnx, "PRelu", {kArithmetic}},
+    {kOnnx, "Sub", {kOnednnBinary, kArithmetic}},
+    {kOnnx, "Sum", {kComputing<plan_variadic>}},
+    {kOnnx, "Where", {kMoving<plan_where>}},
+    {kOnnx, "Xor", {kArithmetic}},
+};
+
+constexpr Row kLinearRows[] = {
+    {kOnnx, "AveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_average_pool>}},
+    {kOnnx, "Conv", {kOnednn<onednn::plan_convolution>, kComputing<plan_conv>}},
+    {kOnnx, "ConvTranspose", {kOnednn<onednn::plan_deconvolution>, kComputing<plan_conv_transpose>}},
+    {kOnnx, "Gemm", {kOnednn<onednn::plan_matmul>, kComputing<plan_gemm>}},
+    {kOnnx, "GlobalAveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
+    {kOnnx, "GlobalLpPool", {kComputing<plan_global_pool>}},
+    {kOnnx, "GlobalMaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
+    {kOnnx, "LpPool", {kComputing<plan_lp_pool>}},
+    {kOnnx, "MatMul", {kOnednn<onednn::plan_matmul>, kComputing<plan_matmul>}},
+    {kOnnx, "MaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_max_pool>}},
+};
+
+constexpr Row kNormRows[] = {
+    {kOnnx, "Hardmax", {kComputing<plan_softmax>}},
+    {kOnnx, "LogSoftmax", {kOnednn<onednn::plan_softmax>, kComputing<plan_softmax>}},
+    {kOnnx, "Softmax", {kOnednn<onednn::plan_softmax>, kComputing<plan_softmax>}},
+};
+
+constexpr Row kMoveRows[] = {
+    {kOnnx, "Cast", {kComputing<plan_cast>}},
+    {kOnnx, "CastLike", {kComputing<plan_cast>}},
+    {kOnnx, "Compress", {kMoving<plan_data_dependent>}},
+    {kOnnx, "Concat", {kOnednn<onednn::plan_concat>, kMoving<plan_concat>}},
+    {kOnnx, "Constant", {kMoving<plan_constant>}},
+    {kOnnx, "ConstantOfShape", {kMoving<plan_constant_of_shape>}},
+    {kOnnx, "DepthToSpace", {kMoving<plan_depth_to_space>}},
+    {kOnnx, "Dropout", {kMoving<plan_copy>}},
+    {kOnnx, "Expand", {kMoving<plan_expand>}},
+    {kOnnx, "EyeLike", {kComputing<plan_eye_like>}},
+    {kOnnx, "Flatten", {kMoving<plan_copy>}},
+    {kOnnx, "Gather", {kMoving<plan_gather>}},
+    {kOnnx, "GatherElements", {kMoving<plan_gather_elements>}},
+    {kOnnx, "GatherND", {kMoving<plan_gather_nd>}},
+    {kOnnx, "Identity", {kMoving<plan_copy>}},
+    {kOnnx, "NonMaxSuppression", {kMoving<plan_data_dependent>}},
+    {kOnnx, "NonZero", {kMoving<plan_data_dependent>}},
+    {kOnnx, "OneHot", {kComputing<plan_one_hot>}},
+    {kOnnx, "Pad", {kMoving<plan_pad>}},
+    {kOnnx, "Range", {kComputing<plan_range>}},
+    {kOnnx, "Reshape", {kMoving<plan_copy>}},
+    {kOnnx, "ReverseSequence", {kMoving<plan_reverse_sequence>}},
+    {kOnnx, "Scatter", {kMoving<plan_scatter_elements>}},
+    {kOnnx, "ScatterElements", {kMoving<plan_scatter_elements>}},
+    {kOnnx, "ScatterND", {kMoving<plan_scatter_nd>}},
+    {kOnnx, "Shape", {kMoving<plan_shape>}},
+    {kOnnx, "Size", {kMoving<plan_shape>}},
+    {kOnnx, "Slice", {kMoving<plan_slice>}},
+    {kOnnx, "SpaceToDepth", {kMoving<plan_space_to_depth>}},
+    {kOnnx, "Split", {kMoving<plan_split>}},
+    {kOnnx, "Squeeze", {kMoving<plan_copy>}},
+    {kOnnx, "Tile", {kMoving<plan_tile>}},
+    {kOnnx, "Transpose", {kOnednn<onednn::plan_transpose>, kMoving<plan_transpose>}},
+    {kOnnx, "Trilu", {kMoving<plan_trilu>}},
+    {kOnnx, "Unique", {kMoving<plan_data_dependent>}},
+    {kOnnx, "Unsqueeze", {kMoving<plan_copy>}},
+};
+
+constexpr std::span<const Row> kAll[] = {kUnaryRows, kBinaryRows, kLinearRows, kNormRows, kMoveRows};
+
+}  // namespace
+
+std::span<const std::span<const Row>> all_rows() { return kAll; }
+
+}  // namespace motet::ops

@@ -1,0 +1,35 @@
+#include "compute/ops/vector/loops.h"
+
+namespace motet::ops::vec {
+
+extern const Loops kBaselineLoops;
+#if defined(__x86_64__)
+extern const Loops kAvx2Loops;
+extern const Loops kAvx512Loops;
+#endif
+
+int available_isas(const Loops* (&out)[3]) {
+  int count = 0;
+  out[count++] = &kBaselineLoops;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    out[count++] = &kAvx2Loops;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq")) {
+      out[count++] = &kAvx512Loops;
+    }
+  }
+#endif
+  return count;
+}
+
+const Loops& loops() {
+  static const Loops* const chosen = [] {
+    const Loops* all[3] = {};
+    return all[available_isas(all) - 1];
+  }();
+  return *chosen;
+}
+
+}  // namespace motet::ops::vec

@@ -1,0 +1,208 @@
+// Compiled several times with different -m flags. To keep one build's code out of another's, it includes no header with
+// inline functions beyond loops.h, and everything but the table has internal linkage.
+#include "compute/ops/vector/loops.h"
+
+#include "compute/ops/vector/math.inc"
+
+#if !defined(MOTET_VECTOR_TABLE) || !defined(MOTET_VECTOR_BYTES)
+#error "the build names the table and the vector width"
+#endif
+
+namespace motet::ops::vec {
+namespace {
+
+template <class F>
+inline void map(const float* x, float* y, int64_t n, F f) {
+  for (int64_t i = 0; i < n; ++i) y[i] = f(x[i]);
+}
+
+void unary(Unary kind, const float* x, float* y, int64_t n, float alpha, float beta) {
+  switch (kind) {
+    case Unary::kCopy: return map(x, y, n, [](float v) { return v; });
+    case Unary::kAbs: return map(x, y, n, [](float v) { return __builtin_fabsf(v); });
+    case Unary::kNeg: return map(x, y, n, [](float v) { return -v; });
+    case Unary::kSqrt: return map(x, y, n, [](float v) { return __builtin_sqrtf(v); });
+    case Unary::kReciprocal: return map(x, y, n, [](float v) { return 1.0f / v; });
+    case Unary::kFloor: return map(x, y, n, [](float v) { return __builtin_floorf(v); });
+    case Unary::kCeil: return map(x, y, n, [](float v) { return __builtin_ceilf(v); });
+    case Unary::kRound: return map(x, y, n, [](float v) { return __builtin_rintf(v); });
+    case Unary::kSquare: return map(x, y, n, [](float v) { return v * v; });
+    case Unary::kExp: return map(x, y, n, [](float v) { return exp_f32(v); });
+    case Unary::kErf: return map(x, y, n, [](float v) { return erf_f32(v); });
+    case Unary::kTanh: return map(x, y, n, [](float v) { return tanh_f32(v); });
+    case Unary::kSigmoid: return map(x, y, n, [](float v) { return sigmoid_f32(v); });
+    case Unary::kRelu: return map(x, y, n, [](float v) { return v < 0.0f ? 0.0f : v; });
+    case Unary::kClip: return map(x, y, n, [=](float v) { return at_most(at_least(v, alpha), beta); });
+    case Unary::kLeakyRelu: return map(x, y, n, [=](float v) { return v < 0.0f ? alpha * v : v; });
+    case Unary::kElu: return map(x, y, n, [=](float v) { return v < 0.0f ? alpha * expm1_f32(v) : v; });
+    case Unary::kSelu:
+      return map(x, y, n, [=](float v) { return v > 0.0f ? beta * v : beta * (alpha * expm1_f32(v)); });
+    case Unary::kHardSigmoid:
+      return map(x, y, n, [=](float v) { return at_most(at_least(alpha * v + beta, 0.0f), 1.0f); });
+    case Unary::kHardSwish:
+      return map(x, y, n, [](float v) { return v * at_most(at_least(v * (1.0f / 6.0f) + 0.5f, 0.0f), 1.0f); });
+    case Unary::kSwish: return map(x, y, n, [=](float v) { return v * sigmoid_f32(alpha * v); });
+    case Unary::kGeluErf:
+      return map(x, y, n, [](float v) { return 0.5f * v * (1.0f + erf_f32(v * 0.70710678118654752f)); });
+    case Unary::kGeluTanh:
+      return map(x, y, n, [](float v) {
+        return 0.5f * v * (1.0f + tanh_f32(0.79788456080286536f * (v + 0.044715f * v * v * v)));
+      });
+    case Unary::kScaleShift: return map(x, y, n, [=](float v) { return alpha * v + beta; });
+  }
+}
+
+template <class F>
+inline void zip(const float* a, int64_t a_step, const float* b, int64_t b_step, float* y, int64_t n, F f) {
+  if (a_step != 0 && b_step != 0) {
+    for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
+  } else if (a_step != 0) {
+    const float scalar = *b;
+    for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], scalar);
+  } else if (b_step != 0) {
+    const float scalar = *a;
+    for (int64_t i = 0; i < n; ++i) y[i] = f(scalar, b[i]);
+  } else {
+    const float value = f(*a, *b);
+    for (int64_t i = 0; i < n; ++i) y[i] = value;
+  }
+}
+
+void binary(Binary kind, const float* a, int64_t a_step, const float* b, int64_t b_step, float* y, int64_t n) {
+  switch (kind) {
+    case Binary::kAdd: return zip(a, a_step, b, b_step, y, n, [](float p, float q) { return p + q; });
+    case Binary::kSub: return zip(a, a_step, b, b_step, y, n, [](float p, float q) { return p - q; });
+    case Binary::kMul: return zip(a, a_step, b, b_step, y, n, [](float p, float q) { return p * q; });
+    case Binary::kDiv: return zip(a, a_step, b, b_step, y, n, [](float p, float q) { return p / q; });
+    case Binary::kMax: return zip(a, a_step, b, b_step, y, n, [](float p, float q) { return p > q || p != p ? p : q; });
+    case Binary::kMin: return zip(a, a_step, b, b_step, y, n, [](float p, float q) { return p < q || p != p ? p : q; });
+  }
+}
+
+void axpy(float a, const float* x, float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] += a * x[i];
+}
+
+// A vector register, with the alignment of a float so that any row can be loaded.
+typedef float Vector __attribute__((vector_size(MOTET_VECTOR_BYTES), aligned(4), may_alias));
+constexpr int64_t kLanes = MOTET_VECTOR_BYTES / 4;
+
+// Rows x (Columns vectors) of C, all of k, in registers.
+template <int Rows, int Columns>
+inline void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc,
+                      const float* bias, bool accumulate) {
+  Vector sum[Rows][Columns];
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Columns; ++v) {
+      if (accumulate) {
+        sum[r][v] = *reinterpret_cast<const Vector*>(c + r * ldc + v * kLanes);
+      } else if (bias != nullptr) {
+        sum[r][v] = *reinterpret_cast<const Vector*>(bias + v * kLanes);
+      } else {
+        sum[r][v] = Vector{};
+      }
+    }
+  }
+  for (int64_t i = 0; i < k; ++i) {
+    Vector row[Columns];
+    for (int v = 0; v < Columns; ++v) row[v] = *reinterpret_cast<const Vector*>(b + i * ldb + v * kLanes);
+    for (int r = 0; r < Rows; ++r) {
+      const float scalar = a[r * lda + i];
+      for (int v = 0; v < Columns; ++v) sum[r][v] += scalar * row[v];
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int v = 0; v < Columns; ++v) *reinterpret_cast<Vector*>(c + r * ldc + v * kLanes) = sum[r][v];
+  }
+}
+
+// Columns of C that fill no vector.
+void gemm_tail(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+               int64_t ldc, const float* bias, bool accumulate) {
+  for (int64_t r = 0; r < m; ++r) {
+    float sum[kLanes];
+    for (int64_t j = 0; j < n; ++j) sum[j] = accumulate ? c[r * ldc + j] : bias != nullptr ? bias[j] : 0.0f;
+    for (int64_t i = 0; i < k; ++i) {
+      const float scalar = a[r * lda + i];
+      for (int64_t j = 0; j < n; ++j) sum[j] += scalar * b[i * ldb + j];
+    }
+    for (int64_t j = 0; j < n; ++j) c[r * ldc + j] = sum[j];
+  }
+}
+
+template <int Columns>
+inline void gemm_panel(int64_t m, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+                       int64_t ldc, const float* bias, bool accumulate) {
+  int64_t r = 0;
+  for (; r + 4 <= m; r += 4) gemm_tile<4, Columns>(k, a + r * lda, lda, b, ldb, c + r * ldc, ldc, bias, accumulate);
+  for (; r < m; ++r) gemm_tile<1, Columns>(k, a + r * lda, lda, b, ldb, c + r * ldc, ldc, bias, accumulate);
+}
+
+void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+          int64_t ldc, const float* bias, bool accumulate) {
+  auto shifted = [&](int64_t j) { return bias == nullptr ? nullptr : bias + j; };
+  int64_t j = 0;
+  for (; j + 2 * kLanes <= n; j += 2 * kLanes)
+    gemm_panel<2>(m, k, a, lda, b + j, ldb, c + j, ldc, shifted(j), accumulate);
+  for (; j + kLanes <= n; j += kLanes) gemm_panel<1>(m, k, a, lda, b + j, ldb, c + j, ldc, shifted(j), accumulate);
+  if (j < n) gemm_tail(m, n - j, k, a, lda, b + j, ldb, c + j, ldc, shifted(j), accumulate);
+}
+
+constexpr int64_t kPartials = 16;
+
+// Folds x[0..n) into sixteen partial results (element i into i mod 16), then those in order.
+template <class Term, class Join>
+inline float fold(int64_t n, float start, Term term, Join join) {
+  float partial[kPartials];
+  for (int64_t p = 0; p < kPartials; ++p) partial[p] = start;
+  int64_t i = 0;
+  for (; i + kPartials <= n; i += kPartials) {
+    for (int64_t p = 0; p < kPartials; ++p) partial[p] = join(partial[p], term(i + p));
+  }
+  for (int64_t p = 0; i + p < n; ++p) partial[p] = join(partial[p], term(i + p));
+  for (int64_t width = kPartials / 2; width > 0; width /= 2) {
+    for (int64_t p = 0; p < width; ++p) partial[p] = join(partial[p], partial[p + width]);
+  }
+  return partial[0];
+}
+
+inline float plus(float a, float b) { return a + b; }
+
+float sum(const float* x, int64_t n) {
+  return fold(n, 0.0f, [=](int64_t i) { return x[i]; }, plus);
+}
+float sum_of_squares(const float* x, int64_t n) {
+  return fold(n, 0.0f, [=](int64_t i) { return x[i] * x[i]; }, plus);
+}
+float max(const float* x, int64_t n) {
+  return fold(n, x[0], [=](int64_t i) { return x[i]; }, [](float a, float b) { return a > b || a != a ? a : b; });
+}
+float dot(const float* a, const float* b, int64_t n) {
+  return fold(n, 0.0f, [=](int64_t i) { return a[i] * b[i]; }, plus);
+}
+float squared_deviation(const float* x, int64_t n, float mean) {
+  return fold(n, 0.0f, [=](int64_t i) { return (x[i] - mean) * (x[i] - mean); }, plus);
+}
+
+float exp_sum(const float* x, float* y, int64_t n, float shift) {
+  map(x, y, n, [=](float v) { return exp_f32(v - shift); });
+  return sum(y, n);
+}
+
+void normalise(const float* x, float* y, int64_t n, float mean, float scale, const float* gamma, const float* beta) {
+  if (gamma != nullptr && beta != nullptr) {
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale * gamma[i] + beta[i];
+  } else if (gamma != nullptr) {
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale * gamma[i];
+  } else {
+    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale;
+  }
+}
+
+}  // namespace
+
+extern const Loops MOTET_VECTOR_TABLE;
+const Loops MOTET_VECTOR_TABLE = {MOTET_VECTOR_ISA,  unary,   binary,   axpy, gemm, sum, sum_of_squares, max, dot,
+                                  squared_deviation, exp_sum, normalise};
+
+}  // namespace motet::ops::vec

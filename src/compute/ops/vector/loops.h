@@ -1,0 +1,71 @@
+// The f32 inner loops that every kernel of ours is made of, compiled once for each instruction set and chosen at the
+// first call from what the CPU has. Plain functions on pointers: no allocation, no threads, no failure. Any thread.
+//
+// Every element of a result depends on its own operands only and is computed in one fixed order, so cutting a range
+// into parts never changes its bits. Bits may differ between instruction sets (fused multiply-add).
+#pragma once
+
+#include <cstdint>
+
+namespace motet::ops::vec {
+
+enum class Unary : uint8_t {
+  kCopy,
+  kAbs,
+  kNeg,
+  kSqrt,
+  kReciprocal,
+  kFloor,
+  kCeil,
+  kRound,
+  kSquare,
+  kExp,
+  kErf,
+  kTanh,
+  kSigmoid,
+  kRelu,
+  kClip,         // alpha: low, beta: high
+  kLeakyRelu,    // alpha: slope
+  kElu,          // alpha
+  kSelu,         // alpha, beta: gamma
+  kHardSigmoid,  // max(0, min(1, alpha x + beta))
+  kHardSwish,    // x max(0, min(1, x/6 + 1/2))
+  kSwish,        // x sigmoid(alpha x)
+  kGeluErf,
+  kGeluTanh,
+  kScaleShift,  // alpha x + beta
+};
+
+enum class Binary : uint8_t { kAdd, kSub, kMul, kDiv, kMax, kMin };
+
+struct Loops {
+  const char* isa;
+
+  // y[i] = f(x[i]). y may be x.
+  void (*unary)(Unary kind, const float* x, float* y, int64_t n, float alpha, float beta);
+  // y[i] = a[i * a_step] op b[i * b_step], steps 0 or 1. y may be a or b.
+  void (*binary)(Binary kind, const float* a, int64_t a_step, const float* b, int64_t b_step, float* y, int64_t n);
+  // y[i] += a x[i]
+  void (*axpy)(float a, const float* x, float* y, int64_t n);
+  // C[m,n] = bias[n] + A[m,k] B[k,n], row-major with row pitches; bias may be null, accumulate adds to C as it is.
+  void (*gemm)(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+               int64_t ldc, const float* bias, bool accumulate);
+  // Reductions of one row, n >= 1, in sixteen interleaved partial results.
+  float (*sum)(const float* x, int64_t n);
+  float (*sum_of_squares)(const float* x, int64_t n);
+  float (*max)(const float* x, int64_t n);  // NaN if any element is
+  float (*dot)(const float* a, const float* b, int64_t n);
+  // sum of (x[i] - mean)^2
+  float (*squared_deviation)(const float* x, int64_t n, float mean);
+  // y[i] = exp(x[i] - shift); returns their sum. y may be x.
+  float (*exp_sum)(const float* x, float* y, int64_t n, float shift);
+  // y[i] = (x[i] - mean) * scale * gamma[i] + beta[i]; gamma and beta may be null.
+  void (*normalise)(const float* x, float* y, int64_t n, float mean, float scale, const float* gamma,
+                    const float* beta);
+};
+
+const Loops& loops();
+// The loops of every instruction set that this CPU has, the plainest first; for tests.
+int available_isas(const Loops* (&out)[3]);
+
+}  // namespace motet::ops::vec
