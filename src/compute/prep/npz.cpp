@@ -16,6 +16,9 @@ namespace {
 constexpr uint64_t kMostUnpackedBytes = uint64_t{8} << 30;
 constexpr int64_t kMostArrays = 65536;
 
+// End of central directory and nothing before it (APPNOTE.TXT 4.3.16): libzip writes no file for it.
+constexpr std::string_view kEmptyArchive("PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 22);
+
 struct Discard {
   void operator()(zip_t* archive) const { zip_discard(archive); }
 };
@@ -26,6 +29,10 @@ struct CloseEntry {
 };
 
 Result<Archive> open_archive(std::span<const std::byte> bytes, const std::string& name) {
+  if (bytes.size() < kEmptyArchive.size()) {
+    return invalid_argument(name + " is not a readable .npz (a zip of .npy arrays): it has " +
+                            std::to_string(bytes.size()) + " bytes");
+  }
   zip_error_t failure;
   zip_error_init(&failure);
   zip_source_t* source = zip_source_buffer_create(bytes.data(), bytes.size(), 0, &failure);
@@ -100,6 +107,7 @@ Result<std::vector<NamedTensor>> read_npz(const std::filesystem::path& path) {
 }
 
 Status write_npz(const std::filesystem::path& path, std::span<const NamedTensor> tensors) {
+  if (tensors.empty()) return write_file(path, std::as_bytes(std::span(kEmptyArchive)));
   int code = 0;
   Archive archive(zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code));
   if (!archive) {
