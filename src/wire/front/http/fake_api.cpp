@@ -243,6 +243,7 @@ void FakeApi::load(std::string_view model, std::string_view config, const api::P
       at->second->loaded = true;
       if (model == "relu") at->second->max_batch = 4;
     } else if (config.find("\"max_batch_size\": 2") != std::string_view::npos) {
+      at->second->loaded = true;
       at->second->max_batch = 2;
     } else {
       status = invalid_argument("failed to load '" + std::string(model) + "': its config override is no JSON");
