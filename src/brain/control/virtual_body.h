@@ -149,6 +149,9 @@ class VirtualBody {
       if (!answers_.contains(a->query)) live_.emplace(a->query, a->bytes);
       rows_.emplace(a->query, a->rows);
     }
+    if (const auto* c = std::get_if<ConfigChanged>(&event); c != nullptr && c->wanted) {
+      models_[c->instance].settings = c->settings;
+    }
   }
 
   // False for a completion that a pause or a kill has overtaken.
