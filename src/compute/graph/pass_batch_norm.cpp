@@ -1,0 +1,184 @@
+// Batch normalisation of fixed statistics is y = x * scale + shift for each channel (Ioffe and Szegedy, 2015, algorithm
+// 2). It and any other multiplication by a constant per channel fold into the weights of the convolution or product
+// before; where there is none, batch normalisation becomes one Mul and one Add.
+#include <cmath>
+
+#include "compute/graph/fusable.h"
+#include "compute/graph/infer.h"
+#include "compute/graph/passes.h"
+
+namespace motet::graph {
+namespace {
+
+// Per channel.
+struct Affine {
+  std::vector<float> scale, shift;
+};
+
+std::optional<Affine> affine_of_norm(const Rewriter& rewriter, const Node& node, int64_t channels) {
+  if (node.int_or("training_mode", 0) != 0 || node.int_or("spatial", 1) == 0) return std::nullopt;
+  for (size_t o = 1; o < node.outputs.size(); ++o)
+    if (node.outputs[o] != kNoValue && !rewriter.unread(node.outputs[o])) return std::nullopt;
+  std::vector<std::span<const float>> lists;
+  for (size_t i = 1; i < 5; ++i) {
+    auto list = floats_of(rewriter.value(node.inputs[i]));
+    if (!list || static_cast<int64_t>(list->size()) != channels) return std::nullopt;
+    lists.push_back(*list);
+  }
+  double epsilon = node.float_or("epsilon", 1e-5F);
+  Affine out;
+  for (size_t c = 0; c < lists[0].size(); ++c) {
+    double scale = static_cast<double>(lists[0][c]) / std::sqrt(static_cast<double>(lists[3][c]) + epsilon);
+    out.scale.push_back(static_cast<float>(scale));
+    out.shift.push_back(
+        static_cast<float>(static_cast<double>(lists[1][c]) - static_cast<double>(lists[2][c]) * scale));
+  }
+  return out;
+}
+
+// Multiplies the weights that lead to channel c by scale[c]. Nothing if the layout is not one of the known.
+std::optional<Tensor> scaled_weights(const Node& node, const Tensor& weights, const Fusable& shape,
+                                     const std::vector<float>& scale) {
+  const Shape& extents = weights.shape();
+  Tensor out = Tensor::of<float>(extents, weights.view().as<const float>());
+  auto data = out.view().as<float>();
+  if (data.empty()) return std::nullopt;
+  auto channels = static_cast<size_t>(shape.channels);
+  if (node.op == "Conv") {
+    if (extents[0] != shape.channels) return std::nullopt;
+    size_t each = data.size() / channels;
+    for (size_t i = 0; i < data.size(); ++i) data[i] *= scale[i / each];
+    return out;
+  }
+  if (node.op == "ConvTranspose") {  // [C, M / group, k...]: row c belongs to group c / (C / group)
+    auto group = static_cast<size_t>(node.int_or("group", 1));
+    auto rows = static_cast<size_t>(extents[0]), columns = static_cast<size_t>(extents[1]);
+    if (rows % group != 0 || columns * group != channels) return std::nullopt;
+    size_t each = data.size() / (rows * columns);
+    for (size_t i = 0; i < data.size(); ++i) {
+      size_t row = i / each / columns, column = i / each % columns;
+      data[i] *= scale[row / (rows / group) * columns + column];
+    }
+    return out;
+  }
+  if (extents.size() != 2) return std::nullopt;
+  bool transposed = node.op == "Gemm" && node.int_or("transB", 0) != 0;
+  auto columns = static_cast<size_t>(extents[1]);
+  if (static_cast<size_t>(extents[transposed ? 0 : 1]) != channels) return std::nullopt;
+  for (size_t i = 0; i < data.size(); ++i) data[i] *= scale[transposed ? i / columns : i % columns];
+  return out;
+}
+
+class Folder {
+ public:
+  explicit Folder(Graph& graph) : rewriter_(graph) {}
+
+  int run() {
+    int rewrites = 0;
+    for (int i = 0; i < rewriter_.node_count(); ++i) {
+      if (rewriter_.removed(i)) continue;
+      const Node& node = rewriter_.node(i);
+      if (!node.domain.empty() || !node.post_ops.empty() || node.outputs.empty() || node.outputs[0] == kNoValue)
+        continue;
+      bool done = node.op == "BatchNormalization" ? norm(i) : (node.op == "Mul" || node.op == "Div") && scale(i);
+      if (done) ++rewrites;
+    }
+    rewriter_.finish();
+    return rewrites;
+  }
+
+ private:
+  bool norm(int index) {
+    const Node& node = rewriter_.node(index);
+    const Value& x = rewriter_.value(node.inputs[0]);
+    if (x.dtype != DType::kF32 || !x.shape || x.shape->size() < 2 || !(*x.shape)[1].known()) return false;
+    auto affine = affine_of_norm(rewriter_, node, (*x.shape)[1].extent);
+    if (!affine) return false;
+    int source = sole_source(rewriter_, node, 0);
+    // A product's channels are its last dimension; that is the norm's only in a matrix.
+    if (source >= 0 && fusable(rewriter_, rewriter_.node(source))->axis == 1 && fold(source, index, *affine))
+      return true;
+    return split(index, *affine);
+  }
+
+  // x * constant or x / constant, one number per channel.
+  bool scale(int index) {
+    const Node& node = rewriter_.node(index);
+    bool divides = node.op == "Div";
+    for (size_t i = 0; i < (divides ? 1 : 2); ++i) {
+      int source = sole_source(rewriter_, node, i);
+      if (source < 0) continue;
+      const Value& y = rewriter_.value(node.outputs[0]);
+      const Value& x = rewriter_.value(node.inputs[i]);
+      if (!y.shape || !x.shape || !same(*y.shape, *x.shape)) continue;
+      Fusable shape = *fusable(rewriter_, rewriter_.node(source));
+      auto factors = per_channel(rewriter_.value(node.inputs[1 - i]), shape.rank, shape.axis, shape.channels);
+      if (!factors) continue;
+      Affine affine{std::move(*factors), std::vector<float>(static_cast<size_t>(shape.channels), 0.0F)};
+      if (divides)
+        for (float& f : affine.scale) f = 1.0F / f;
+      bool finite = true;
+      for (float f : affine.scale) finite = finite && std::isfinite(f);
+      if (finite && fold(source, index, affine)) return true;
+    }
+    return false;
+  }
+
+  // Puts the scale into the source's weights and the rest into its bias; it then makes the reader's result.
+  bool fold(int source, int reader, const Affine& affine) {
+    Node node = rewriter_.node(source);
+    auto weights = floats_of(rewriter_.value(node.inputs[1]));
+    if (!weights) return false;
+    Fusable shape = *fusable(rewriter_, node);
+    auto bias = bias_of(rewriter_, node, shape);
+    if (!bias) return false;
+    auto scaled = scaled_weights(node, *rewriter_.value(node.inputs[1]).constant, shape, affine.scale);
+    if (!scaled) return false;
+    bool any = false;
+    for (size_t c = 0; c < bias->size(); ++c) {
+      (*bias)[c] = static_cast<float>(static_cast<double>((*bias)[c]) * static_cast<double>(affine.scale[c]) +
+                                      static_cast<double>(affine.shift[c]));
+      any = any || (*bias)[c] != 0;
+    }
+    ValueId result = rewriter_.node(reader).outputs[0];
+    node.inputs[1] = rewriter_.add_constant(rewriter_.value(node.inputs[1]).name + "/scaled", std::move(*scaled));
+    node.outputs[0] = result;
+    if (any) set_bias(rewriter_, node, std::move(*bias));
+    rewriter_.remove(source);
+    rewriter_.put(reader, std::move(node));
+    return true;
+  }
+
+  bool split(int index, const Affine& affine) {
+    const Node norm = rewriter_.node(index);
+    const Value x = rewriter_.value(norm.inputs[0]);
+    Shape extents(x.shape->size() - 1, 1);
+    extents[0] = static_cast<int64_t>(affine.scale.size());
+    std::string base = rewriter_.value(norm.outputs[0]).name;
+    ValueId scaled = rewriter_.add_value(base + "/scaled", x.dtype, x.shape);
+    Node mul;
+    mul.op = "Mul";
+    mul.name = norm.name;
+    mul.opset = norm.opset;
+    mul.inputs = {norm.inputs[0], rewriter_.add_constant(base + "/scale", Tensor::of<float>(extents, affine.scale))};
+    mul.outputs = {scaled};
+    Node add = mul;
+    add.op = "Add";
+    add.inputs = {scaled, rewriter_.add_constant(base + "/shift", Tensor::of<float>(extents, affine.shift))};
+    add.outputs = {norm.outputs[0]};
+    rewriter_.put(index, std::move(add));
+    rewriter_.insert_before(index, std::move(mul));
+    return true;
+  }
+
+  Rewriter rewriter_;
+};
+
+}  // namespace
+
+Result<int> fold_batch_norm(Graph& graph, const PassContext& context) {
+  (void)context;
+  return Folder(graph).run();
+}
+
+}  // namespace motet::graph

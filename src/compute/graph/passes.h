@@ -1,0 +1,29 @@
+// The passes by name; pass.cpp lists them in order. Each takes a graph whose shapes have been inferred and returns how
+// many rewrites it made. What a rewrite leaves behind:
+//
+// Fused nodes keep op, inputs and attributes and gain post_ops, applied in order to the finished result. Conv, Gemm and
+// MatMul are fused. Their bias, one float per output channel (Conv: [M]; Gemm and MatMul: [N], the last dimension), is
+// input 2; for MatMul that is an extension of ONNX. A residual is an input after the bias place (kNoValue there if
+// there is no bias). "Gelu" and "HardSwish" stand for their spelled-out forms; "Swish" (opset 24: x * sigmoid(x))
+// likewise. Values folded to constants have no maker; a graph output may be such a value. Only f32 is fused. One thread
+// at a time.
+#pragma once
+
+#include "base/result.h"
+#include "compute/graph/graph.h"
+#include "compute/graph/pass.h"
+
+namespace motet::graph {
+
+Result<int> inline_if(Graph& graph, const PassContext& context);
+Result<int> fold_constants(Graph& graph, const PassContext& context);
+Result<int> remove_no_ops(Graph& graph, const PassContext& context);
+Result<int> eliminate_common_subexpressions(Graph& graph, const PassContext& context);
+Result<int> eliminate_dead(Graph& graph, const PassContext& context);
+Result<int> fold_batch_norm(Graph& graph, const PassContext& context);
+Result<int> fuse_patterns(Graph& graph, const PassContext& context);
+Result<int> fuse_bias(Graph& graph, const PassContext& context);
+Result<int> fuse_activation(Graph& graph, const PassContext& context);
+Result<int> fuse_residual(Graph& graph, const PassContext& context);
+
+}  // namespace motet::graph
