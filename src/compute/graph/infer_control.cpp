@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "compute/graph/impossible.h"
 #include "compute/graph/infer.h"
 
 namespace motet::graph {
@@ -49,6 +50,47 @@ Status infer_body(Inference& n, std::string_view key, Graph& body) {
   return {};
 }
 
+// The condition is known: the other branch may well be impossible for these shapes, and is left alone.
+Status one_branch(Inference& n, std::string_view key, const Graph& body) {
+  Graph inferred = with_captures(n, body);
+  MOTET_RETURN_IF_ERROR(infer_body(n, key, inferred));
+  for (size_t o = 0; o < n.output_count(); ++o) {
+    const Value& value = inferred.value(inferred.outputs[o]);
+    n.set(o, value.dtype, value.shape);
+  }
+  return {};
+}
+
+// Puts a body that faults in place of a branch that cannot run, and takes what is known from the other.
+void rule_out(Inference& n, std::string_view key, const Graph& possible, const Error& reason) {
+  std::vector<Value> like;
+  for (size_t o = 0; o < n.output_count(); ++o) {
+    like.push_back(possible.value(possible.outputs[o]));
+    n.set(o, like.back().dtype, like.back().shape);
+  }
+  auto body = impossible_body(n.graph().value(n.node().inputs[0]), key == "then_branch", like, reason.message);
+  if (body) n.mutable_node().attributes.insert_or_assign(std::string(key), Attribute(std::move(body)));
+}
+
+Status two_branches(Inference& n, const Graph& then_body, const Graph& else_body) {
+  Graph a = with_captures(n, then_body), b = with_captures(n, else_body);
+  Status first = infer_body(n, "then_branch", a), second = infer_body(n, "else_branch", b);
+  if (!first.ok() && !second.ok()) return first;
+  if (!first.ok() || !second.ok()) {
+    rule_out(n, first.ok() ? "else_branch" : "then_branch", first.ok() ? a : b,
+             first.ok() ? second.error() : first.error());
+    return {};
+  }
+  for (size_t o = 0; o < n.output_count(); ++o) {
+    const Value& x = a.value(a.outputs[o]);
+    const Value& y = b.value(b.outputs[o]);
+    if (x.dtype && y.dtype && x.dtype != y.dtype)
+      return n.error("its branches give different types for output " + std::to_string(o));
+    n.set(o, x.dtype ? x.dtype : y.dtype, either(x.shape, y.shape));
+  }
+  return {};
+}
+
 Status if_rule(Inference& n) {
   auto then_body = n.node().graph_or_null("then_branch");
   auto else_body = n.node().graph_or_null("else_branch");
@@ -59,24 +101,9 @@ Status if_rule(Inference& n) {
                      std::to_string(body->outputs.size()));
     }
   }
-  Graph a = with_captures(n, *then_body), b = with_captures(n, *else_body);
-  // A branch that is never taken may be impossible for these shapes.
   auto taken = condition(n, 0);
-  if (taken != false) MOTET_RETURN_IF_ERROR(infer_body(n, "then_branch", a));
-  if (taken != true) MOTET_RETURN_IF_ERROR(infer_body(n, "else_branch", b));
-  for (size_t o = 0; o < n.output_count(); ++o) {
-    const Value& x = a.value(a.outputs[o]);
-    const Value& y = b.value(b.outputs[o]);
-    if (taken) {
-      const Value& only = *taken ? x : y;
-      n.set(o, only.dtype, only.shape);
-      continue;
-    }
-    if (x.dtype && y.dtype && x.dtype != y.dtype)
-      return n.error("its branches give different types for output " + std::to_string(o));
-    n.set(o, x.dtype ? x.dtype : y.dtype, either(x.shape, y.shape));
-  }
-  return {};
+  if (taken) return one_branch(n, *taken ? "then_branch" : "else_branch", *taken ? *then_body : *else_body);
+  return two_branches(n, *then_body, *else_body);
 }
 
 std::optional<SymShape> scanned(const std::optional<SymShape>& element, const Dim& count, size_t axis) {
