@@ -45,6 +45,7 @@ void Device::occur(const Occurrence& occurrence, Nanos now) {
     if (generation(InstanceId(occurrence.id), 0) == occurrence.token) end_unload(InstanceId(occurrence.id), now);
     return;
   }
+  if (occurrence.kind == Occurrence::Kind::kFound) return find(now, now);
   auto it = runs_.find(ExecutionId(occurrence.id));
   if (it == runs_.end()) return;
   Run& run = it->second;
@@ -62,22 +63,34 @@ void Device::stood_still(Nanos by) {
     if (run.state == State::kRunning) run.segment_start += by;
 }
 
-void Device::heal(Nanos now) {
-  healed_ = true;
+void Device::heal(Nanos now) { find(kNever, now); }
+
+// When something that is lost now comes to light, if before heal().
+Nanos Device::lose(Nanos now) {
+  if (faults_.random().chance(0.1)) return kNever;
+  Nanos at = now + Nanos::from_micros(int64_t{1'000} << faults_.random().between(0, 13));
+  timeline_.enter(at, {Occurrence::Kind::kFound, 0, 0, 0, nullptr});
+  return at;
+}
+
+// Sends and moves again whatever is to come to light by `until`.
+void Device::find(Nanos until, Nanos now) {
   for (auto& [id, run] : runs_) {
-    if (run.lost_report) {
-      send(std::move(*run.lost_report), scenario_.report_delay, now);
-      run.lost_report.reset();
-    }
+    if (run.found_at > until) continue;
+    if (run.lost_report) send(std::move(*std::exchange(run.lost_report, nullptr)), scenario_.report_delay, now);
     if (run.stuck) {
       run.stuck = false;
       run.segment_start = now;
       schedule(run, now);
     }
   }
-  for (LostLoad& lost : lost_)
-    send_load(std::move(lost.report), lost.instance, lost.bucket, scenario_.report_delay, now);
-  lost_.clear();
+  std::vector<LostLoad> lost = std::exchange(lost_, {});
+  for (LostLoad& l : lost) {
+    if (l.found_at > until)
+      lost_.push_back(std::move(l));
+    else
+      send_load(std::move(l.report), l.instance, l.bucket, scenario_.report_delay, now);
+  }
 }
 
 bool Device::finished_well(ExecutionId execution) const {
@@ -135,8 +148,11 @@ void Device::start(const brain::Start& action, Nanos now) {
   run.steps_total = std::clamp<int64_t>(whole_time(run, 1).value / kQuantumNs, 1, kMaxSteps);
   bool tells = times_.chance(0.15);
   double tells_at = times_.uniform();
-  if (faults_.strikes(Fault::kSlowExecution)) run.slowness *= static_cast<double>(faults_.random().between(3, 300));
-  if (faults_.strikes(Fault::kStuckExecution)) run.stuck = true;
+  if (faults_.strikes(Fault::kSlowExecution)) run.slowness *= static_cast<double>(int64_t{2} << faults_.random().between(0, 7));
+  if (faults_.strikes(Fault::kStuckExecution)) {
+    run.stuck = true;
+    run.found_at = lose(now);
+  }
   if (faults_.strikes(Fault::kExecutionFails))
     run.steps_until_failure = faults_.random().between(0, run.steps_total - 1);
   run.segment_start = now;
@@ -240,6 +256,7 @@ void Device::tell_pause(Run& run, Nanos now) {
   brain::Event event = brain::Progress{run.start.execution, run.steps_done, run.steps_total, true};
   if (faults_.strikes(Fault::kLostPause)) {
     run.lost_report = std::make_unique<brain::Event>(std::move(event));
+    run.found_at = lose(now);
     return;
   }
   Nanos after = scenario_.report_delay;
@@ -259,6 +276,7 @@ void Device::end(Run& run, brain::Event result, bool well, Nanos now) {
 void Device::complete(Run& run, brain::Event event, Nanos now) {
   if (faults_.strikes(Fault::kLostCompletion)) {
     run.lost_report = std::make_unique<brain::Event>(std::move(event));
+    run.found_at = lose(now);
     return;
   }
   Random& random = faults_.random();
@@ -317,7 +335,7 @@ void Device::end_load(InstanceId instance, brain::BucketId bucket, Nanos now) {
     send_load(brain::Loaded{instance, first.bucket, first.bytes, first.programs}, instance, first.bucket,
               scenario_.report_delay, now);
   }
-  if (faults_.strikes(Fault::kLostLoaded)) return lost_.push_back({instance, bucket, std::move(event)});
+  if (faults_.strikes(Fault::kLostLoaded)) return lost_.push_back({instance, bucket, std::move(event), lose(now)});
   if (faults_.strikes(Fault::kDuplicateLoaded))
     send_load(event, instance, bucket, Nanos::from_micros(faults_.random().between(0, 100'000)), now);
   send_load(std::move(event), instance, bucket, scenario_.report_delay, now);
@@ -337,7 +355,7 @@ void Device::unload(const brain::Unload& action, Nanos now) {
 
 void Device::end_unload(InstanceId instance, Nanos now) {
   brain::Event event = brain::Unloaded{instance};
-  if (faults_.strikes(Fault::kLostUnloaded)) return lost_.push_back({instance, 0, std::move(event)});
+  if (faults_.strikes(Fault::kLostUnloaded)) return lost_.push_back({instance, 0, std::move(event), lose(now)});
   if (faults_.strikes(Fault::kDuplicateUnloaded))
     send_load(event, instance, 0, Nanos::from_micros(faults_.random().between(0, 100'000)), now);
   send_load(std::move(event), instance, 0, scenario_.report_delay, now);

@@ -58,6 +58,7 @@ class Device {
     bool stuck = false;
     bool well = false;
     std::unique_ptr<brain::Event> lost_report;
+    Nanos found_at = kNever;  // when lost_report is sent after all, or a stuck one moves; kNever: by heal()
   };
   struct Loading {
     bool fails = false;
@@ -79,6 +80,8 @@ class Device {
   void send(brain::Event event, Nanos after, Nanos now);
   void send_load(brain::Event event, InstanceId instance, brain::BucketId bucket, Nanos after, Nanos now);
   uint64_t generation(InstanceId instance, brain::BucketId bucket) const;
+  Nanos lose(Nanos now);
+  void find(Nanos until, Nanos now);
   void complete(Run& run, brain::Event event, Nanos now);
 
   const Scenario& scenario_;
@@ -92,9 +95,9 @@ class Device {
     InstanceId instance;
     brain::BucketId bucket = 0;
     brain::Event report;
+    Nanos found_at = kNever;
   };
   std::vector<LostLoad> lost_;
-  bool healed_ = false;
 };
 
 }  // namespace motet::sim

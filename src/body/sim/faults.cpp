@@ -41,7 +41,7 @@ constexpr std::array<std::string_view, kFaultKinds> kNames = {"late completion",
                                                               "lost plan",
                                                               "duplicate plan"};
 
-// Those that are drawn at each event of a run, not at each completion or arrival, are scaled down.
+// Some occasions are more frequent than others: every event is one for a reconfiguration.
 double occasion_scale(Fault fault) {
   switch (fault) {
     case Fault::kReconfigure:
@@ -53,6 +53,13 @@ double occasion_scale(Fault fault) {
     case Fault::kSpuriousTick: return 0.3;
     case Fault::kBurst: return 0.1;
     case Fault::kStuckExecution: return 0.2;
+    // Few executions are paused at all,
+    case Fault::kLatePause:
+    case Fault::kLostPause:
+    case Fault::kDuplicatePause:
+    // and few models are unloaded.
+    case Fault::kLostUnloaded:
+    case Fault::kDuplicateUnloaded: return 2.0;
     default: return 1.0;
   }
 }

@@ -13,13 +13,13 @@ namespace motet::sim {
 
 enum class Fault : uint8_t {
   kLateCompletion,       // a Finished or Failed travels for long
-  kLostCompletion,       // ... does not come at all, until the device has healed
+  kLostCompletion,       // ... does not come for long, or not until the device has healed
   kDuplicateCompletion,  // ... comes twice
   kReorderedCompletion,  // ... is overtaken by others
   kStrayCompletion,      // ... of an execution that never was
   kExecutionFails,
   kSlowExecution,
-  kStuckExecution,  // stands still until the device has healed
+  kStuckExecution,  // stands still for long, or until the device has healed
   kWrongMeasure,    // Finished with an absurd busy time
   kLoadFails,       // of an instance
   kBucketLoadFails,

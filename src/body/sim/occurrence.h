@@ -18,6 +18,7 @@ struct Occurrence {
     kProgress,    // device: execution `id` tells how far it is
     kLoadEnd,     // device: load of (id, bucket) is done
     kUnloadEnd,   // device: instance `id` is gone
+    kFound,       // device: something that was lost or stuck comes to light
     kWake,        // the loop asked for a Tick
     kWanted,      // id: model index, its first ConfigChanged
   };
@@ -29,7 +30,8 @@ struct Occurrence {
 
   // Belongs to the device: stands still when the device does.
   bool of_device() const {
-    return kind == Kind::kSegmentEnd || kind == Kind::kProgress || kind == Kind::kLoadEnd || kind == Kind::kUnloadEnd;
+    return kind == Kind::kSegmentEnd || kind == Kind::kProgress || kind == Kind::kLoadEnd || kind == Kind::kUnloadEnd ||
+           kind == Kind::kFound;
   }
 };
 

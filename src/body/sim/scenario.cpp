@@ -59,10 +59,10 @@ BucketTruth draw_bucket(Random& random, const ModelTruth& model, int width, size
   return out;
 }
 
-ModelTruth draw_model(Random& random, uint64_t number, int width) {
+ModelTruth draw_model(Random& random, uint64_t number, int width, Nanos base_time) {
   ModelTruth model;
   model.instance = InstanceId(number);
-  model.base_time = Nanos::from_micros(log_between(random, 100, 100'000));
+  model.base_time = base_time;
   model.settings.name = "model_" + std::to_string(number);
   model.settings.max_batch = random.chance(0.2) ? 0 : static_cast<int>(log_between(random, 1, 32));
   model.settings = draw_settings(random, model);
@@ -113,7 +113,7 @@ void draw_budget(Random& random, Scenario& scenario) {
   double room = random.uniform();
   if (room < 0.5)
     scenario.options.memory_budget = Bytes(4 * weights + (int64_t{8} << 30));  // loose
-  else if (room < 0.8)
+  else if (room < 0.9)
     scenario.options.memory_budget = Bytes(weights + most_arena + most_arena / 4);  // tight
   else
     scenario.options.memory_budget = Bytes(weights / 2 + most_arena);  // not all fit
@@ -152,15 +152,34 @@ brain::ModelSettings draw_settings(Random& random, const ModelTruth& model) {
   return s;
 }
 
+// Short, urgent executions against long ones on few cores: what makes a loop preempt.
+void draw_contention(Random& random, Scenario& scenario) {
+  for (size_t i = 0; i < scenario.models.size(); ++i) {
+    ModelTruth& model = scenario.models[i];
+    bool urgent = i % 2 == 0;
+    model.settings.slo = urgent ? model.base_time * random.between(4, 40) : kNever;
+    model.settings.max_queue = 0;
+    if (!urgent) model.client_deadlines = 0;
+    if (urgent) model.burstiness = 0;
+  }
+}
+
 Scenario draw_scenario(uint64_t seed) {
   Random random(seed, "scenario");
   Scenario out;
   out.seed = seed;
   int width =
       random.chance(0.4) ? static_cast<int>(random.between(1, 2)) : static_cast<int>(log_between(random, 1, 16));
+  bool contended = random.chance(0.2);
+  if (contended) width = std::min(width, 2);
   out.options.cores = CoreSet::range(random.chance(0.2) ? static_cast<int>(random.between(1, 70)) : 0, width);
-  int64_t models = log_between(random, 1, 8);
-  for (int64_t i = 1; i <= models; ++i) out.models.push_back(draw_model(random, static_cast<uint64_t>(i), width));
+  int64_t models = log_between(random, contended ? 2 : 1, 8);
+  for (int64_t i = 1; i <= models; ++i) {
+    auto us = log_between(random, 100, 100'000);
+    if (contended) us = i % 2 == 1 ? std::min<int64_t>(us, 2'000) : us + 10'000;
+    out.models.push_back(draw_model(random, static_cast<uint64_t>(i), width, Nanos::from_micros(us)));
+  }
+  if (contended) draw_contention(random, out);
   draw_budget(random, out);
   draw_rates(random, out);
   out.options.max_buckets = random.chance(0.7) ? 32 : static_cast<int>(random.between(1, 4));
@@ -168,7 +187,7 @@ Scenario draw_scenario(uint64_t seed) {
   out.options.lateness_slack = Nanos::from_millis(log_between(random, 20, 5'000));
   if (random.chance(0.3)) out.options.load_bound = Nanos::from_millis(log_between(random, 100, 600'000));
   out.faults = draw_fault_rates(random);
-  out.arrivals = static_cast<uint64_t>(log_between(random, 100, random.chance(0.1) ? 10'000 : 2'000));
+  out.arrivals = static_cast<uint64_t>(log_between(random, 200, random.chance(0.1) ? 10'000 : 3'000));
   out.jitter = 0.15 * random.uniform();
   out.drawn_plans = random.chance(0.3);
   out.plan_time = Nanos::from_micros(log_between(random, 10, 500'000));

@@ -86,7 +86,8 @@ class Trial {
       case Kind::kSegmentEnd:
       case Kind::kProgress:
       case Kind::kLoadEnd:
-      case Kind::kUnloadEnd: return device_.occur(occurrence, now_);
+      case Kind::kUnloadEnd:
+      case Kind::kFound: return device_.occur(occurrence, now_);
     }
   }
 
