@@ -8,7 +8,10 @@
 #include "compute/ops/norm/norm.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/pool/pool.h"
+#include "compute/ops/reduce/reduce.h"
 #include "compute/ops/reference.h"
+#include "compute/ops/resize/resize.h"
+#include "compute/ops/rnn/rnn.h"
 
 namespace motet::ops {
 namespace {
@@ -116,9 +119,45 @@ constexpr Row kLinearRows[] = {
 };
 
 constexpr Row kNormRows[] = {
+    {kOnnx, "BatchNormalization", {kOnednn<onednn::plan_batch_normalization>, kComputing<plan_batch_norm>}},
+    {kOnnx, "GroupNormalization", {kComputing<plan_group_norm>}},
     {kOnnx, "Hardmax", {kComputing<plan_softmax>}},
+    {kOnnx, "InstanceNormalization", {kComputing<plan_instance_norm>}},
+    {kOnnx, "LRN", {kOnednn<onednn::plan_lrn>, kComputing<plan_lrn>}},
+    {kOnnx, "LayerNormalization", {kOnednn<onednn::plan_layer_normalization>, kComputing<plan_layer_norm>}},
     {kOnnx, "LogSoftmax", {kOnednn<onednn::plan_softmax>, kComputing<plan_softmax>}},
+    {kOnnx, "LpNormalization", {kComputing<plan_lp_norm>}},
+    {kOnnx, "RMSNormalization", {kComputing<plan_rms_norm>}},
+    {kOnnx, "SimplifiedLayerNormalization", {kComputing<plan_rms_norm>}},
     {kOnnx, "Softmax", {kOnednn<onednn::plan_softmax>, kComputing<plan_softmax>}},
+};
+
+constexpr Implementation kReduce = kComputing<plan_reduce>;
+constexpr Implementation kOnednnReduce = kOnednn<onednn::plan_reduction>;
+
+constexpr Row kReduceRows[] = {
+    {kOnnx, "ArgMax", {kComputing<plan_arg_extreme>}},
+    {kOnnx, "ArgMin", {kComputing<plan_arg_extreme>}},
+    {kOnnx, "CumSum", {kComputing<plan_cumsum>}},
+    {kOnnx, "ReduceL1", {kReduce}},
+    {kOnnx, "ReduceL2", {kReduce}},
+    {kOnnx, "ReduceLogSum", {kReduce}},
+    {kOnnx, "ReduceLogSumExp", {kReduce}},
+    {kOnnx, "ReduceMax", {kOnednnReduce, kReduce}},
+    {kOnnx, "ReduceMean", {kOnednnReduce, kReduce}},
+    {kOnnx, "ReduceMin", {kOnednnReduce, kReduce}},
+    {kOnnx, "ReduceProd", {kReduce}},
+    {kOnnx, "ReduceSum", {kOnednnReduce, kReduce}},
+    {kOnnx, "ReduceSumSquare", {kReduce}},
+    {kOnnx, "TopK", {kComputing<plan_topk>}},
+};
+
+constexpr Row kSequenceRows[] = {
+    {kOnnx, "GRU", {{"own", plan_computing<plan_gru>}}},
+    {kOnnx, "LSTM", {{"own", plan_computing<plan_lstm>}}},
+    {kOnnx, "RNN", {{"own", plan_computing<plan_rnn>}}},
+    {kOnnx, "Resize", {kOnednn<onednn::plan_resampling>, kComputing<plan_resize>}},
+    {kOnnx, "Upsample", {kOnednn<onednn::plan_resampling>, kComputing<plan_resize>}},
 };
 
 constexpr Row kMoveRows[] = {
@@ -160,7 +199,8 @@ constexpr Row kMoveRows[] = {
     {kOnnx, "Unsqueeze", {kMoving<plan_copy>}},
 };
 
-constexpr std::span<const Row> kAll[] = {kUnaryRows, kBinaryRows, kLinearRows, kNormRows, kMoveRows};
+constexpr std::span<const Row> kAll[] = {kUnaryRows,  kBinaryRows,   kLinearRows, kNormRows,
+                                         kReduceRows, kSequenceRows, kMoveRows};
 
 }  // namespace
 

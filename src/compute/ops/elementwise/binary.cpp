@@ -87,16 +87,6 @@ Result<KernelPtr> plan_fast(const NodeRequest& request, vec::Binary kind) {
       {.in_place_of = in_place, .flops = flops, .input_layouts = layouts, .output_layout = layout});
 }
 
-// Arithmetic of narrow and signed integers wraps around, as numpy's does.
-template <class T>
-auto wrap(T v) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return v;
-  } else {
-    return static_cast<uint64_t>(v);
-  }
-}
-
 template <class T>
 T divided(T a, T b) {
   if constexpr (std::is_floating_point_v<T>) {

@@ -62,8 +62,8 @@ Result<Combine> combine_for(const std::string& reduction, DType dtype) {
     return result;
   }
   for_number_type(dtype, [&]<class T>(T) {
-    if (reduction == "add") result = combine_of<T>([](T a, T b) { return a + b; });
-    if (reduction == "mul") result = combine_of<T>([](T a, T b) { return a * b; });
+    if (reduction == "add") result = combine_of<T>([](T a, T b) { return wrap(a) + wrap(b); });
+    if (reduction == "mul") result = combine_of<T>([](T a, T b) { return wrap(a) * wrap(b); });
     if (reduction == "max") result = combine_of<T>([](T a, T b) { return a > b ? a : b; });
     if (reduction == "min") result = combine_of<T>([](T a, T b) { return a < b ? a : b; });
   });

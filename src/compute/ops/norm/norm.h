@@ -15,6 +15,5 @@ Result<KernelPtr> plan_instance_norm(const NodeRequest& request);
 Result<KernelPtr> plan_group_norm(const NodeRequest& request);
 Result<KernelPtr> plan_lrn(const NodeRequest& request);
 Result<KernelPtr> plan_lp_norm(const NodeRequest& request);
-Result<KernelPtr> plan_mean_variance_norm(const NodeRequest& request);
 
 }  // namespace motet::ops

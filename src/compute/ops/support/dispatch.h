@@ -1,7 +1,8 @@
 // From a DType to a C++ type: calls f with a value of the type, for loops that are written once for all of them.
 #pragma once
 
-#include <string_view>
+#include <cstdint>
+#include <type_traits>
 
 #include "base/tensor/dtype.h"
 
@@ -60,6 +61,16 @@ void for_element_size(size_t bytes, F&& f) {
     case 4: f(uint32_t{}); return;
     case 8: f(uint64_t{}); return;
     default: f(Wide{}); return;
+  }
+}
+
+// Arithmetic of narrow and signed integers wraps around, as numpy's does.
+template <class T>
+auto wrap(T v) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return v;
+  } else {
+    return static_cast<uint64_t>(v);
   }
 }
 

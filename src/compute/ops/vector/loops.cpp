@@ -142,6 +142,11 @@ void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const fl
           int64_t ldc, const float* bias, bool accumulate) {
   auto shifted = [&](int64_t j) { return bias == nullptr ? nullptr : bias + j; };
   int64_t j = 0;
+  // Few rows: wide tiles, so that enough sums are under way at once.
+  for (; m < 4 && j + 8 * kLanes <= n; j += 8 * kLanes) {
+    for (int64_t r = 0; r < m; ++r)
+      gemm_tile<1, 8>(k, a + r * lda, lda, b + j, ldb, c + r * ldc + j, ldc, shifted(j), accumulate);
+  }
   for (; j + 2 * kLanes <= n; j += 2 * kLanes)
     gemm_panel<2>(m, k, a, lda, b + j, ldb, c + j, ldc, shifted(j), accumulate);
   for (; j + kLanes <= n; j += kLanes) gemm_panel<1>(m, k, a, lda, b + j, ldb, c + j, ldc, shifted(j), accumulate);
