@@ -93,6 +93,7 @@ Status infer_file(const Options& options) {
   MOTET_ASSIGN(prep::Recipe recipe, read_recipe(*config, options));
   MOTET_ASSIGN(client::ModelMetadata metadata, client->model_metadata(options.model));
   std::vector<prep::InputSpec> inputs;
+  inputs.reserve(metadata.inputs.size());
   for (const client::TensorMetadata& input : metadata.inputs) inputs.push_back({input.name, input.dtype, input.shape});
   MOTET_ASSIGN(prep::FileBytes bytes, read_input(options.file, recipe));
   SteadyClock clock;

@@ -168,13 +168,14 @@ double read_cpu_quota(const std::string& root) {
   double least = 0;
   for (const Hierarchy& h : read_hierarchies(root)) {
     std::string path = below_mount(h, own_path(root, h.v2));
+    std::string folder = root;
+    folder.append(h.mount_point).append(path);
+    size_t top = folder.size() - path.size();
     for (;;) {
-      std::string folder = root + h.mount_point + path;
       double cores = h.v2 ? quota_v2(folder) : quota_v1(folder);
       if (cores > 0 && (least == 0 || cores < least)) least = cores;
-      size_t slash = path.rfind('/');
-      if (slash == std::string::npos) break;
-      path.erase(slash);
+      if (folder.size() <= top) break;
+      folder.erase(std::max(top, folder.rfind('/')));
     }
   }
   return least;

@@ -68,6 +68,39 @@ Result<Tensor> read_entry(zip_t* archive, zip_uint64_t index, uint64_t size) {
   return parse_npy(view, std::move(bytes));
 }
 
+// Entry `index` of the archive; `total` is what the entries before unpacked to.
+Result<NamedTensor> read_array(zip_t* archive, zip_uint64_t index, const std::string& name, uint64_t& total) {
+  zip_stat_t stat;
+  zip_stat_init(&stat);
+  if (zip_stat_index(archive, index, 0, &stat) != 0 || (stat.valid & ZIP_STAT_NAME) == 0 ||
+      (stat.valid & ZIP_STAT_SIZE) == 0) {
+    return invalid_argument(name + ": entry " + std::to_string(index) + " has no name or size");
+  }
+  std::string array = stat.name;
+  if (!array.ends_with(".npy")) return invalid_argument(name + ": entry '" + array + "' is not a .npy array");
+  array.erase(array.size() - 4);
+  if (stat.size > kMostUnpackedBytes - total) {
+    return resource_exhausted(name + " unpacks to more than the " + std::to_string(kMostUnpackedBytes) +
+                              " bytes allowed");
+  }
+  total += stat.size;
+  Result<Tensor> tensor = read_entry(archive, index, stat.size);
+  if (!tensor.ok()) return Error{tensor.error().code, name + ", array '" + array + "': " + tensor.error().message};
+  return NamedTensor{std::move(array), std::move(tensor).value()};
+}
+
+// Adds one array; `bytes` must stay alive until the archive is closed.
+bool add_array(zip_t* archive, const std::string& entry, const std::string& bytes) {
+  zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
+  if (source == nullptr) return false;
+  zip_int64_t index = zip_file_add(archive, entry.c_str(), source, ZIP_FL_ENC_UTF_8);
+  if (index < 0) {
+    zip_source_free(source);
+    return false;
+  }
+  return zip_set_file_compression(archive, static_cast<zip_uint64_t>(index), ZIP_CM_STORE, 0) == 0;
+}
+
 }  // namespace
 
 Result<std::vector<NamedTensor>> parse_npz(std::span<const std::byte> bytes, std::string_view name_view) {
@@ -79,24 +112,10 @@ Result<std::vector<NamedTensor>> parse_npz(std::span<const std::byte> bytes, std
   std::set<std::string> names;
   uint64_t total = 0;
   for (zip_uint64_t i = 0; i < static_cast<zip_uint64_t>(count); ++i) {
-    zip_stat_t stat;
-    zip_stat_init(&stat);
-    if (zip_stat_index(archive.get(), i, 0, &stat) != 0 || (stat.valid & ZIP_STAT_NAME) == 0 ||
-        (stat.valid & ZIP_STAT_SIZE) == 0) {
-      return invalid_argument(name + ": entry " + std::to_string(i) + " has no name or size");
-    }
-    std::string array = stat.name;
-    if (!array.ends_with(".npy")) return invalid_argument(name + ": entry '" + array + "' is not a .npy array");
-    array.erase(array.size() - 4);
-    if (stat.size > kMostUnpackedBytes - total) {
-      return resource_exhausted(name + " unpacks to more than the " + std::to_string(kMostUnpackedBytes) +
-                                " bytes allowed");
-    }
-    total += stat.size;
-    if (!names.insert(array).second) return invalid_argument(name + " has two arrays '" + array + "'");
-    Result<Tensor> tensor = read_entry(archive.get(), i, stat.size);
-    if (!tensor.ok()) return Error{tensor.error().code, name + ", array '" + array + "': " + tensor.error().message};
-    tensors.push_back({std::move(array), std::move(tensor).value()});
+    MOTET_ASSIGN(NamedTensor tensor, read_array(archive.get(), i, name, total));
+    if (!names.insert(tensor.name).second)
+      return invalid_argument(name.append(" has two arrays '").append(tensor.name).append("'"));
+    tensors.push_back(std::move(tensor));
   }
   return tensors;
 }
@@ -120,19 +139,13 @@ Status write_npz(const std::filesystem::path& path, std::span<const NamedTensor>
   std::vector<std::string> arrays;  // alive until the archive is closed, which is when they are written
   arrays.reserve(tensors.size());
   for (const NamedTensor& named : tensors) {
-    const std::string& array = arrays.emplace_back(format_npy(named.tensor.view()));
-    zip_source_t* source = zip_source_buffer(archive.get(), array.data(), array.size(), 0);
-    zip_int64_t index =
-        source == nullptr ? -1 : zip_file_add(archive.get(), (named.name + ".npy").c_str(), source, ZIP_FL_ENC_UTF_8);
-    if (index < 0 || zip_set_file_compression(archive.get(), static_cast<zip_uint64_t>(index), ZIP_CM_STORE, 0) != 0) {
-      std::string reason = zip_strerror(archive.get());
-      if (index < 0 && source != nullptr) zip_source_free(source);
-      return invalid_argument("cannot add array '" + named.name + "' to " + path.string() + ": " + reason);
+    if (!add_array(archive.get(), named.name + ".npy", arrays.emplace_back(format_npy(named.tensor.view())))) {
+      return invalid_argument("cannot write " + path.string() + ": " + zip_strerror(archive.get()));
     }
   }
   if (zip_close(archive.get()) != 0)
     return invalid_argument("cannot write " + path.string() + ": " + zip_strerror(archive.get()));
-  static_cast<void>(archive.release());  // closed
+  [[maybe_unused]] zip_t* closed = archive.release();
   return {};
 }
 

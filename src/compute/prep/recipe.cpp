@@ -217,6 +217,15 @@ const std::map<std::string, Reader>& readers() {
   return table;
 }
 
+std::string known_keys() {
+  std::string known;
+  for (const auto& [name, unused] : readers()) {
+    known += known.empty() ? "" : ", ";
+    known += name;
+  }
+  return known;
+}
+
 Status check_together(const Recipe& r) {
   bool one_channel = r.image.color == Color::kGray || r.image.color == Color::kY;
   if (one_channel && (r.image.mean.size() != 1 || r.image.std.size() != 1)) {
@@ -251,9 +260,7 @@ Result<Recipe> parse_recipe(const std::map<std::string, std::string>& parameters
     if (!key.starts_with("recipe.")) continue;
     auto reader = readers().find(key);
     if (reader == readers().end()) {
-      std::string known;
-      for (const auto& [name, unused] : readers()) known += (known.empty() ? "" : ", ") + name;
-      return invalid_argument("unknown parameter " + key + "; known are " + known);
+      return invalid_argument("unknown parameter " + key + "; known are " + known_keys());
     }
     MOTET_RETURN_IF_ERROR(reader->second(key, value, recipe));
   }

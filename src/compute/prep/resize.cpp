@@ -48,8 +48,8 @@ std::vector<Taps> plan(int in, double begin, double length, int out, Filter filt
       taps.weights = in == 1 ? std::vector<float>{1} : std::vector<float>{1 - share, share};
       continue;
     }
-    taps.first = std::max(0, static_cast<int>(center - support + 0.5));
-    int last = std::min(in, static_cast<int>(center + support + 0.5));
+    taps.first = std::max(0, static_cast<int>(std::floor(center - support + 0.5)));
+    int last = std::min(in, static_cast<int>(std::floor(center + support + 0.5)));
     double sum = 0;
     std::vector<double> weights;
     for (int i = taps.first; i < last; ++i) {
