@@ -136,8 +136,10 @@ class BadModels(unittest.TestCase):
 
         def one_op(op, domain="", **attributes):
             graph = helper.make_graph([helper.make_node(op, ["x"], ["y"], domain=domain, **attributes)], "g", [x], [y])
-            return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("acme", 1)]).SerializeToString()
-        weights = helper.make_tensor("w", TensorProto.FLOAT, [1 << 20, 1 << 20], b"\x00" * 16, raw=True)
+            return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("acme", 1)], ir_version=8).SerializeToString()
+        weights = helper.make_tensor("w", TensorProto.FLOAT, [4], b"\x00" * 16, raw=True)
+        del weights.dims[:]
+        weights.dims.extend([1 << 20, 1 << 20])
         huge = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", [x], [y], [weights])
         outside = helper.make_tensor("w", TensorProto.FLOAT, [4], b"\x00" * 16, raw=True)
         outside.ClearField("raw_data")

@@ -85,9 +85,10 @@ class Lifecycle(unittest.TestCase):
             client = grpcclient.InferenceServerClient(server.grpc)
             tensor = grpcclient.InferInput("input", [4, 1, 224, 224], "FP32")
             tensor.set_data_from_numpy(np.zeros((4, 1, 224, 224), dtype=np.float32))
+            client.infer("mobilenet_v2", image(grpcclient))  # connected
             done = threading.Event()
             call = client.async_infer("super_resolution_10", [tensor], lambda result, error: done.set())
-            time.sleep(0.01)
+            time.sleep(0.03)
             call.cancel()
             self.assertTrue(done.wait(30))
             client.infer("mobilenet_v2", image(grpcclient))

@@ -183,7 +183,7 @@ ParsedFlags parse_serve_flags(int argc, char** argv) {
       return parsed;
     }
     if (argument == "--help-config") {
-      std::fputs(repo::config_reference().c_str(), stdout);
+      std::fputs(repo::describe_field_lists().c_str(), stdout);
       parsed.exit_code = 0;
       return parsed;
     }

@@ -1,6 +1,9 @@
 #include "apps/serve/serve.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -14,7 +17,6 @@
 #include "wire/export/prometheus.h"
 #include "wire/front/grpc/grpc_front.h"
 #include "wire/front/http/http_front.h"
-#include "wire/front/http/metrics_front.h"
 
 namespace motet {
 namespace {
@@ -26,23 +28,58 @@ struct Fronts {
   std::unique_ptr<grpc::GrpcFront> grpc;
 };
 
+// While it lives, the calling thread (and so each thread it starts, such as gRPC's own) stays on the loop's core, above
+// that core's worker: the front ends and the loop share core 0.
+class OnTheLoopsCore {
+ public:
+  explicit OnTheLoopsCore(const device::Pool& pool) {
+    pthread_getaffinity_np(pthread_self(), sizeof(before_), &before_);
+    niceness_ = getpriority(PRIO_PROCESS, static_cast<id_t>(gettid()));
+    enter(pool.cpu_of(0));
+  }
+  ~OnTheLoopsCore() {
+    pthread_setaffinity_np(pthread_self(), sizeof(before_), &before_);
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), niceness_);
+  }
+  OnTheLoopsCore(const OnTheLoopsCore&) = delete;
+  OnTheLoopsCore& operator=(const OnTheLoopsCore&) = delete;
+
+ private:
+  static constexpr int kNiceness = -5;  // below the loop's own
+  static void enter(int cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(static_cast<size_t>(cpu), &set);
+    pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceness);
+  }
+  cpu_set_t before_{};
+  int niceness_ = 0;
+};
+
+http::HttpOptions http_options(const std::string& address, int port, const ServeFlags& flags) {
+  http::HttpOptions options;
+  options.address = address;
+  options.port = static_cast<uint16_t>(port);
+  options.threads = flags.http_threads;
+  options.max_body_bytes = static_cast<size_t>(flags.http_max_input_size);
+  return options;
+}
+
 Status open_fronts(const ServeFlags& flags, serve::Server& server, observe::Registry& registry, Fronts& fronts) {
+  OnTheLoopsCore here(server.pool());
   if (flags.allow_metrics) {
     auto text = [&server, &registry] {
       server.refresh_gauges();
       return exporter::prometheus_text(registry);
     };
-    MOTET_ASSIGN(fronts.metrics,
-                 http::MetricsFront::start(text, flags.metrics_address, static_cast<uint16_t>(flags.metrics_port)));
+    http::HttpOptions options = http_options(flags.metrics_address, flags.metrics_port, flags);
+    options.threads = 1;
+    MOTET_ASSIGN(fronts.metrics, http::MetricsFront::start(text, options));
     log_info("metrics at http://" + flags.metrics_address + ":" + std::to_string(fronts.metrics->port()) + "/metrics");
   }
   if (flags.allow_http) {
-    http::HttpOptions options;
-    options.address = flags.http_address;
-    options.port = static_cast<uint16_t>(flags.http_port);
-    options.threads = flags.http_threads;
-    options.max_body_bytes = static_cast<uint64_t>(flags.http_max_input_size);
-    MOTET_ASSIGN(fronts.http, http::HttpFront::start(server, options));
+    MOTET_ASSIGN(fronts.http, http::HttpFront::start(server, http_options(flags.http_address, flags.http_port, flags)));
     log_info("HTTP at " + flags.http_address + ":" + std::to_string(fronts.http->port()));
   }
   if (flags.allow_grpc) {
@@ -53,6 +90,16 @@ Status open_fronts(const ServeFlags& flags, serve::Server& server, observe::Regi
     log_info("gRPC at " + flags.grpc_address + ":" + std::to_string(fronts.grpc->port()));
   }
   return {};
+}
+
+// Lets what has been answered leave, then closes.
+void close_fronts(Fronts& fronts) {
+  constexpr Nanos kFlush = Nanos::from_seconds(2);
+  if (fronts.grpc) fronts.grpc->drain(kFlush);
+  if (fronts.http) fronts.http->drain(kFlush);
+  fronts.grpc.reset();
+  fronts.http.reset();
+  fronts.metrics.reset();
 }
 
 int fail(const Error& error) {
@@ -90,9 +137,7 @@ int serve_until_signal(const ServeFlags& flags, const sigset_t& signals) {
   wait_for_signal(signals);
   Nanos patience = Nanos::from_seconds(flags.exit_timeout_secs);
   bool clean = (*server)->drain(patience);
-  fronts.grpc.reset();
-  fronts.http.reset();
-  fronts.metrics.reset();
+  close_fronts(fronts);
   log_info(clean ? "drained" : "not drained within --exit-timeout-secs; open queries were refused");
   flush_log();
   return clean ? 0 : 1;

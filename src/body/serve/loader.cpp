@@ -35,6 +35,7 @@ repo::Signature signature_of(const engine::Model& model) {
   repo::Signature signature;
   auto convert = [](const std::vector<engine::Port>& ports) {
     std::vector<repo::TensorSignature> out;
+    out.reserve(ports.size());
     for (const engine::Port& port : ports) {
       out.push_back({port.name, api::data_type_of(port.dtype), port.shape});
     }
@@ -89,6 +90,7 @@ std::vector<api::TensorMetadata> metadata_of(const List& list, bool batched) {
 
 std::vector<std::string> names_of(const std::vector<api::TensorMetadata>& tensors) {
   std::vector<std::string> names;
+  names.reserve(tensors.size());
   for (const auto& tensor : tensors) names.push_back(tensor.name);
   return names;
 }
