@@ -76,6 +76,9 @@ Result<Shaped> with_shapes(const Graph& graph, const std::vector<Shape>& shapes)
     if (!sound.ok()) return invalid_argument(what + ": " + sound.error().message);
     if (!value.shape) value.shape.emplace(shapes[i].size());
     std::string takes = "; the model takes " + shape_to_string(declared_shape(value));
+    // A scalar may come as one element of any rank: clients cannot all send tensors of rank 0, and ONNX Runtime takes
+    // them.
+    if (value.shape->empty() && elements(shapes[i]) == 1) value.shape.emplace(shapes[i].size());
     if (value.shape->size() != shapes[i].size()) return invalid_argument(what + takes);
     for (size_t d = 0; d < shapes[i].size(); ++d) {
       graph::Dim& dim = (*value.shape)[d];
