@@ -167,6 +167,14 @@ void expire_bucket(Domain& d, Instance& instance, BucketId id) {
   }
 }
 
+void drop_unready_buckets(Domain& d, Instance& instance) {
+  d.crowded.erase(instance.id);
+  for (auto at = instance.buckets.begin(); at != instance.buckets.end();) {
+    Bucket& bucket = (at++)->second;
+    if (bucket.phase != BucketPhase::kReady) erase(d, bucket);
+  }
+}
+
 void drop_all_buckets(Domain& d, Instance& instance) {
   d.crowded.erase(instance.id);
   while (!instance.buckets.empty()) {

@@ -12,7 +12,9 @@ void bucket_failed(Domain& d, Instance& instance, BucketId bucket, const Error& 
 void expire_bucket(Domain& d, Instance& instance, BucketId bucket);
 // Fails the waiting queries that cannot run on the present programs and settings.
 void recheck_rows(Domain& d, Bucket& bucket);
-// REQUIRES: no queries and no executions.
+// Forgets the buckets that are asked for and not there. REQUIRES: they have no queries.
+void drop_unready_buckets(Domain& d, Instance& instance);
+// REQUIRES: no executions.
 void drop_all_buckets(Domain& d, Instance& instance);
 // True when none waits any more.
 bool place_waiting_buckets(Domain& d, Instance& instance);

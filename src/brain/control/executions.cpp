@@ -44,8 +44,9 @@ void release(Domain& d, Execution& e) {
   if (was_stuck) refresh_stuck(d);
 }
 
-void learn(Execution& e, Nanos busy) {
-  if (e.disturbed || busy <= Nanos(0)) return;
+void learn(Execution& e, Nanos busy, Nanos now) {
+  // A run cannot have been busy for longer than it had its cores: such a measurement is wrong.
+  if (e.disturbed || busy <= Nanos(0) || busy > e.elapsed(now)) return;
   int width = e.cores.size();
   // The bucket is the loop's own; program_of only looks.
   auto program = [&](const StartPart& part) -> Program& {
@@ -206,7 +207,7 @@ void on_progress(Domain& d, const Progress& event) {
 void on_finished(Domain& d, const Finished& event) {
   Execution* e = find(d, event.execution);
   if (e == nullptr) return;
-  if (e->phase != ExecutionPhase::kDying && !e->cores.empty()) learn(*e, event.busy);
+  if (e->phase != ExecutionPhase::kDying && !e->cores.empty()) learn(*e, event.busy, d.now);
   for (size_t i = 0; i < e->queries.size(); ++i)
     if (e->queries[i] != nullptr) reply_ok(d, *e->queries[i], e->id);
   release(d, *e);

@@ -28,6 +28,8 @@ void fail_instance(Domain& d, Instance& i, Error reason) {
 // Whatever of it the body may hold has to go; what is charged stays so until Unloaded.
 void ask_unload(Domain& d, Instance& i) {
   d.draining.erase(i.id);
+  set_bound(d, i, kNever);
+  drop_unready_buckets(d, i);
   i.unload_pending = true;
   i.load_again = false;
   d.actions.push_back(Unload{i.id, 0});

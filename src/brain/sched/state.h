@@ -68,12 +68,10 @@ struct Queue {
   Nanos earliest_deadline() const;
 
   // Calls take(const Query&) in the order in which queries should run until it returns false: those without deadline
-  // that have waited beyond the starvation bound first, then level by level, by due.
+  // that have waited beyond the starvation bound first, by due; then level by level, by due.
   template <class F>
   void in_order(Nanos now, F&& take) const {
-    for (const auto& [number, level] : levels)
-      for (auto q = level.untimed.begin(); q != level.untimed.end() && (*q)->due <= now; ++q)
-        if (!take(**q)) return;
+    if (!overdue_in_order(now, take)) return;
     for (const auto& [number, level] : levels) {
       auto t = level.timed.begin(), u = level.untimed.begin();
       while (u != level.untimed.end() && (*u)->due <= now) ++u;
@@ -82,6 +80,24 @@ struct Queue {
         if (!take(timed ? **t++ : **u++)) return;
       }
     }
+  }
+
+ private:
+  // A merge of the levels' overdue ones; false when take() has had enough.
+  template <class F>
+  bool overdue_in_order(Nanos now, F&& take) const {
+    std::vector<std::pair<QuerySet::const_iterator, QuerySet::const_iterator>> merged;
+    for (const auto& [number, level] : levels)
+      if (!level.untimed.empty() && (*level.untimed.begin())->due <= now)
+        merged.emplace_back(level.untimed.begin(), level.untimed.end());
+    while (!merged.empty()) {
+      auto first = merged.begin();
+      for (auto at = first; at != merged.end(); ++at)
+        if (ByDue()(*at->first, *first->first)) first = at;
+      if (!take(**first->first)) return false;
+      if (++first->first == first->second || (*first->first)->due > now) merged.erase(first);
+    }
+    return true;
   }
 };
 
