@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "base/check.h"
+#include "compute/graph/names.h"
 #include "compute/graph/onnx_order.h"
 #include "compute/graph/op_schema.h"
 #include "compute/graph/text.h"
@@ -13,7 +14,7 @@ namespace motet::graph {
 namespace {
 
 // Nodes and calls after inlining: functions that call functions can grow without bound.
-constexpr size_t kMaxNodes = 500'000;
+constexpr size_t kMaxNodes = 100'000;
 constexpr int kMaxCallDepth = 32;
 
 // The attributes that a function's body may refer to; nullptr values do not occur.
@@ -23,7 +24,7 @@ using CallAttributes = std::unordered_map<std::string_view, const AttributeRecor
 // not).
 struct Scope {
   Graph* graph = nullptr;
-  std::unordered_set<std::string>* taken = nullptr;  // value names in use in `graph`
+  NamePool* taken = nullptr;  // value names in use in `graph`
   Scope* parent = nullptr;
   const std::map<std::string, int64_t>* opsets = nullptr;
   const CallAttributes* attributes = nullptr;                 // in functions
@@ -82,11 +83,7 @@ Status Builder::functions() {
 
 ValueId Builder::add(Scope& scope, std::string_view name, Value value) {
   auto result = scope.results.find(name);
-  std::string base = result != scope.results.end() ? result->second : scope.prefix + std::string(name);
-  value.name = base;
-  for (int i = 1; result == scope.results.end() && !scope.taken->insert(value.name).second; ++i) {
-    value.name = base + "_" + std::to_string(i);
-  }
+  value.name = result != scope.results.end() ? result->second : scope.taken->fresh(scope.prefix + std::string(name));
   ValueId id = scope.graph->add_value(std::move(value));
   scope.ids.emplace(name, id);
   return id;
@@ -244,7 +241,7 @@ Result<Attribute> Builder::attribute(Scope& scope, const NodeRecord& record, con
     case Type::kGraph: {
       if (!a.graph) return at(record, title(record) + ": attribute " + in_quotes(a.name) + " has no graph");
       auto body = std::make_shared<Graph>();
-      std::unordered_set<std::string> taken;
+      NamePool taken;
       Scope inner;
       inner.graph = body.get();
       inner.taken = &taken;
@@ -380,10 +377,8 @@ Status Builder::call(Scope& scope, const NodeRecord& record, const FunctionRecor
   for (size_t i = 0; i < record.outputs.size(); ++i) {
     if (record.outputs[i].empty()) continue;
     auto renamed = scope.results.find(record.outputs[i]);
-    std::string base = renamed != scope.results.end() ? renamed->second : scope.prefix + std::string(record.outputs[i]);
-    names[i] = base;
-    for (int n = 1; renamed == scope.results.end() && !scope.taken->insert(names[i]).second; ++n)
-      names[i] = base + "_" + std::to_string(n);
+    names[i] = renamed != scope.results.end() ? renamed->second
+                                              : scope.taken->fresh(scope.prefix + std::string(record.outputs[i]));
     if (!inner.ids.contains(function.outputs[i])) inner.results.emplace(function.outputs[i], names[i]);
   }
   MOTET_RETURN_IF_ERROR(nodes(inner, function.nodes));
@@ -420,7 +415,7 @@ Status Builder::fill(Scope& scope, const GraphRecord& record) {
 Result<std::shared_ptr<Graph>> build_graph(const ModelRecord& record, TensorSource& source) {
   MOTET_CHECK(record.graph.has_value(), "build_graph without a graph");
   auto graph = std::make_shared<Graph>();
-  std::unordered_set<std::string> taken;
+  NamePool taken;
   Scope scope;
   scope.graph = graph.get();
   scope.taken = &taken;

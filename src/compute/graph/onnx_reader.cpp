@@ -11,7 +11,7 @@ namespace {
 
 // The first with opsets 7 and up; the newest whose additions we know.
 constexpr int64_t kMinIrVersion = 3;
-constexpr int64_t kMaxIrVersion = 13;
+constexpr int64_t kMaxIrVersion = 14;
 
 Result<Model> read(std::span<const std::byte> bytes, const std::shared_ptr<const void>& owner,
                    std::filesystem::path directory) {

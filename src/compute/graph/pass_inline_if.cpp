@@ -1,7 +1,7 @@
 // If with a known condition: the body's nodes move into the graph, under fresh names where a name is taken.
 #include <unordered_map>
-#include <unordered_set>
 
+#include "compute/graph/names.h"
 #include "compute/graph/passes.h"
 #include "compute/graph/rewrite.h"
 
@@ -11,7 +11,10 @@ namespace {
 class Inliner {
  public:
   explicit Inliner(Graph& graph) : graph_(graph) {
-    for (size_t i = 0; i < graph.values.size(); ++i) ids_.emplace(graph.values[i].name, static_cast<ValueId>(i));
+    for (size_t i = 0; i < graph.values.size(); ++i) {
+      ids_.emplace(graph.values[i].name, static_cast<ValueId>(i));
+      names_.add(graph.values[i].name);
+    }
   }
 
   int run() {
@@ -73,9 +76,8 @@ class Inliner {
   }
 
   ValueId adopt(Value value) {
-    std::string base = value.name;
-    auto id = static_cast<ValueId>(graph_.values.size());
-    for (int i = 1; !ids_.emplace(value.name, id).second; ++i) value.name = base + "_" + std::to_string(i);
+    value.name = names_.fresh(value.name);
+    ids_.emplace(value.name, static_cast<ValueId>(graph_.values.size()));
     return graph_.add_value(std::move(value));
   }
 
@@ -110,6 +112,7 @@ class Inliner {
 
   Graph& graph_;
   std::unordered_map<std::string, ValueId> ids_;
+  NamePool names_;
   int inlined_ = 0;
 };
 

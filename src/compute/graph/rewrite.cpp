@@ -125,11 +125,11 @@ void Rewriter::rename(ValueId from, ValueId to) {
 }
 
 std::string Rewriter::fresh_name(std::string_view base) {
-  if (names_.empty())
-    for (const Value& v : graph_.values) names_.insert(v.name);
-  std::string name(base);
-  for (int i = 1; !names_.insert(name).second; ++i) name = std::string(base) + "_" + std::to_string(i);
-  return name;
+  if (!names_) {
+    names_.emplace();
+    for (const Value& v : graph_.values) names_->add(v.name);
+  }
+  return names_->fresh(std::string(base));
 }
 
 ValueId Rewriter::add_value(std::string_view base, std::optional<DType> dtype, std::optional<SymShape> shape) {

@@ -8,10 +8,10 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "compute/graph/graph.h"
+#include "compute/graph/names.h"
 
 namespace motet::graph {
 
@@ -71,7 +71,7 @@ class Rewriter {
   std::map<int, std::vector<Node>> inserted_;
   std::vector<int> with_bodies_;                      // nodes with bodies
   std::unordered_map<std::string, ValueId> by_name_;  // filled if there are bodies
-  std::unordered_set<std::string> names_;             // filled when a name is first needed
+  std::optional<NamePool> names_;                     // filled when a name is first needed
 };
 
 // The bodies of a node, with the attribute that holds each.
