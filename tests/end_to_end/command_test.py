@@ -58,6 +58,12 @@ class Help(unittest.TestCase):
         self.assertIn("poll", run.stderr)
 
 
+class Documents(unittest.TestCase):
+    def test_config_page_is_what_the_server_prints(self):
+        self.assertEqual(open(os.path.join(ROOT, "docs", "config.md")).read(), motet("serve", "--help-config").stdout,
+                         "docs/config.md is made by: build/motet serve --help-config > docs/config.md")
+
+
 class Tools(unittest.TestCase):
     MODEL = os.path.join(MODELS, "resnet20_cifar10", "1", "model.onnx")
 
