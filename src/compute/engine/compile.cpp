@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "compute/engine/calibrate.h"
 #include "compute/engine/lowering.h"
+#include "compute/engine/probe.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/registry.h"
 
@@ -38,6 +39,16 @@ void set_predictions(CompiledProgram& program, const Measurement& measured) {
   for (size_t i = 0; i < program.infos.size(); ++i) program.infos[i].predicted = measured.steps[i];
 }
 
+// Lowers, and once more if some kernels turn out to use barriers: those are then made for one part.
+Result<std::shared_ptr<CompiledProgram>> lower_soundly(const std::shared_ptr<const Graph>& graph,
+                                                       LoweringOptions lowering) {
+  MOTET_ASSIGN(auto program, lower(graph, lowering));
+  if (lowering.max_width == 1) return program;
+  lowering.one_part = find_barriers(*program, lowering.max_width);
+  if (lowering.one_part.empty()) return program;
+  return lower(graph, lowering);
+}
+
 // Lowers for each candidate layout, times each, and returns the fastest.
 Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<const Graph>& graph,
                                                        LoweringOptions lowering, std::optional<Layout>& layout) {
@@ -45,7 +56,7 @@ Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<con
   Nanos best_time = kNever;
   for (Layout candidate : candidates()) {
     lowering.preferred = candidate;
-    MOTET_ASSIGN(auto program, lower(graph, lowering));
+    MOTET_ASSIGN(auto program, lower_soundly(graph, lowering));
     auto measured = measure(*program, kMeasureBudget);
     if (!measured && best) continue;
     if (measured) set_predictions(*program, *measured);
@@ -112,7 +123,7 @@ Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, co
     MOTET_ASSIGN(program, lower_fastest(shaped.graph, lowering, layout));
     weights.trim();
   } else {
-    MOTET_ASSIGN(program, lower(shaped.graph, lowering));
+    MOTET_ASSIGN(program, lower_soundly(shaped.graph, lowering));
     if (options.calibrate)
       if (auto measured = measure(*program, kMeasureBudget)) set_predictions(*program, *measured);
   }

@@ -48,6 +48,7 @@ struct Step {
   std::unique_ptr<Branch> branch;
   std::vector<StepOperand> inputs, outputs;
   int scratch = kNoBuffer;  // a kernel's scratch, or the arena of a branch
+  std::string key;          // what names its node across compilations: its first output
 };
 
 class CompiledProgram final : public Program {

@@ -100,6 +100,7 @@ class Lowering {
   // The buffer that has the value in `layout`, by a copy if there is none yet.
   Result<int> deliver(ValueId id, Layout layout);
   Result<int> deliver_constant(ValueId id, const TensorSpec& plain, Layout layout);
+  std::string key_of(const Node& node) const;
   bool may_destroy(int buffer, int index) const;
   void add_step(Step step, StepInfo info);
   void add_copy(const StepOperand& from, const StepOperand& to, Layout layout, const std::string& name);
@@ -374,6 +375,12 @@ Status Lowering::lower_branch(const Node& node) {
   return {};
 }
 
+std::string Lowering::key_of(const Node& node) const {
+  for (ValueId id : node.outputs)
+    if (id != kNoValue) return graph_->value(id).name;
+  return node.name;
+}
+
 bool Lowering::may_destroy(int buffer, int index) const {
   if (program_->buffers[static_cast<size_t>(buffer)].kind != Buffer::Kind::kArena) return false;
   const auto& holders = holders_[static_cast<size_t>(buffer)];
@@ -429,13 +436,14 @@ Status Lowering::lower_kernel(int index, const Node& node) {
     if (node.outputs[o] == kNoValue) continue;
     MOTET_ASSIGN(outputs[o], spec_of(node.outputs[o]));
   }
+  const std::string key = key_of(node);
   ops::NodeRequest request{.node = node,
                            .inputs = inputs,
                            .present = {present.get(), node.inputs.size()},
                            .constants = constants,
                            .outputs = outputs,
                            .preferred = options_.preferred,
-                           .max_width = options_.max_width,
+                           .max_width = options_.one_part.contains(key) ? 1 : options_.max_width,
                            .weights = options_.weights};
   auto planned = ops::plan_kernel(request);
   if (!planned.ok()) {
@@ -463,6 +471,7 @@ Status Lowering::lower_kernel(int index, const Node& node) {
                 .flops = kernel.flops()};
   if (options_.weights == nullptr) program_->packed += kernel.packed_bytes();
   step.kernel = std::move(planned->kernel);
+  step.key = key;
   add_step(std::move(step), std::move(info));
   return {};
 }

@@ -17,6 +17,7 @@ struct LoweringOptions {
   int max_width = 1;
   ops::Layout preferred = ops::Layout::kRowMajor;  // of convolutions and what follows them
   ops::WeightCache* weights = nullptr;
+  std::set<std::string> one_part;         // keys of steps to be compiled for one part whatever max_width
   std::set<std::string> disabled_passes;  // for the bodies of branches
   graph::Evaluator evaluate;
 };

@@ -96,16 +96,17 @@ Status Runner::step(device::Team& team) {
   const StepInfo& info = frame.program->infos[frame.next];
   ++frame.next;
   ++done_;
+  Status status;
   if (step.branch) {
     enter(step);
   } else {
-    MOTET_RETURN_IF_ERROR(run_kernel(step, info, team));
+    status = run_kernel(step, info, team);
   }
   while (!frames_.empty() && frames_.back().next == frames_.back().program->body.size()) {
     done_ = frames_.back().ends_at;
     frames_.pop_back();
   }
-  return {};
+  return status;
 }
 
 }  // namespace motet::engine

@@ -22,6 +22,8 @@ class Runner {
   Status step(device::Team& team);
   // Steps done so far; those of a branch not taken, or shorter than its sibling, count as done when it ends.
   int64_t steps_done() const { return done_; }
+  // The step that runs next, wherever it is. REQUIRES: !done().
+  const Step& next_step() const { return frames_.back().program->body[frames_.back().next]; }
   // The step of the outermost program that runs next.
   size_t position() const { return frames_.empty() ? 0 : frames_.front().next; }
   // True while steps of a branch run; position() is then past the branch's own step.

@@ -31,11 +31,17 @@ Result<std::vector<Function>> functions(const NodeRequest& request) {
   const std::string& op = node.op;
   using F = std::vector<Function>;
   static const std::map<std::string_view, Function> plain = {
-      {"Relu", {algorithm::eltwise_relu}},   {"Sigmoid", {algorithm::eltwise_logistic}},
-      {"Tanh", {algorithm::eltwise_tanh}},   {"Exp", {algorithm::eltwise_exp}},
-      {"Sqrt", {algorithm::eltwise_sqrt}},   {"Abs", {algorithm::eltwise_abs}},
-      {"Round", {algorithm::eltwise_round}}, {"HardSwish", {algorithm::eltwise_hardswish}},
-      {"Mish", {algorithm::eltwise_mish}},   {"Neg", {algorithm::eltwise_linear, -1.0F, 0.0F}},
+      {"Relu", {algorithm::eltwise_relu}},
+      {"Sigmoid", {algorithm::eltwise_logistic}},
+      {"Tanh", {algorithm::eltwise_tanh}},
+      {"Exp", {algorithm::eltwise_exp}},
+      {"Log", {algorithm::eltwise_log}},
+      {"Sqrt", {algorithm::eltwise_sqrt}},
+      {"Abs", {algorithm::eltwise_abs}},
+      {"Round", {algorithm::eltwise_round}},
+      {"HardSwish", {algorithm::eltwise_hardswish}},
+      {"Mish", {algorithm::eltwise_mish}},
+      {"Neg", {algorithm::eltwise_linear, -1.0F, 0.0F}},
   };
   if (auto found = plain.find(op); found != plain.end()) return F{found->second};
   if (op == "LeakyRelu") return F{{algorithm::eltwise_relu, node.float_or("alpha", 0.01F)}};

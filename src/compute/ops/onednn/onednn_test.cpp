@@ -673,6 +673,31 @@ TEST(OneDnn, ReductionAndNormalisation) {
   expect_near(c.run(**normal), want, (*normal)->implementation());
 }
 
+TEST(OneDnn, BatchNormalizationRunsItsPartsOnOneThread) {
+  for (Layout layout : kLayouts) {
+    Case c;
+    c.node.op = "BatchNormalization";
+    c.node.opset = 15;
+    Tensor variance = drawn({20}, "variance");
+    for (float& v : variance.view().as<float>()) v = v * v + 0.5F;
+    c.inputs = {drawn({2, 20, 6, 5}, "x"), drawn({20}, "scale"), drawn({20}, "shift"), drawn({20}, "mean"), variance};
+    c.constant = {false, true, true, true, true};
+    c.output = {2, 20, 6, 5};
+    c.given = layout;
+    c.width = 4;
+    auto kernel = c.plan(plan_batch_normalization);
+    ASSERT_TRUE(kernel.ok()) << kernel.error().message;
+    auto value = [&](size_t input, size_t i) { return static_cast<double>(c.inputs[input].view().as<float>()[i]); };
+    std::vector<double> want;
+    for (size_t i = 0; i < 1200; ++i) {
+      size_t channel = i / 30 % 20;
+      want.push_back((value(0, i) - value(3, channel)) / std::sqrt(value(4, channel) + 1e-5) * value(1, channel) +
+                     value(2, channel));
+    }
+    expect_near(c.run(**kernel), want, (*kernel)->implementation());
+  }
+}
+
 TEST(OneDnn, RefusesWithTheReason) {
   Case c = conv_case({.n = 1, .c = 4, .h = 4, .w = 4, .m = 4, .kh = 1, .kw = 1, .groups = 1});
   c.inputs[0] = Tensor::zeros(DType::kF64, {1, 4, 4, 4});
