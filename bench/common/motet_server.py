@@ -19,7 +19,8 @@ class Server:
         command = [MOTET, "serve", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1",
                    "--http-port=0", "--grpc-port=0", "--metrics-port=0"]
         command += [f"--model-repository={r}" for r in repositories] + list(flags)
-        self.process = subprocess.Popen(command, stderr=open(self.log_path, "w"), stdout=subprocess.DEVNULL)
+        with open(self.log_path, "w") as log_file:
+            self.process = subprocess.Popen(command, stderr=log_file, stdout=subprocess.DEVNULL)
         try:
             self.http = "127.0.0.1:" + self._await(r"HTTP at 127\.0\.0\.1:(\d+)")
             self.grpc = "127.0.0.1:" + self._await(r"gRPC at 127\.0\.0\.1:(\d+)")
@@ -42,7 +43,8 @@ class Server:
         raise RuntimeError(f"no {pattern!r} within {seconds} s in:\n{self.log()}")
 
     def log(self):
-        return open(self.log_path).read()
+        with open(self.log_path) as log_file:
+            return log_file.read()
 
     def metrics_text(self):
         return urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10).read().decode()

@@ -52,28 +52,50 @@ def check_golden(bars):
     bars.at_least("golden-models", len(models), 9)
 
 
+def infer(url, model, file):
+    """The best label that `motet infer` gives, or None with its message printed."""
+    run = subprocess.run([MOTET, "infer", "--url", url, model, file, "--json"], capture_output=True, text=True)
+    if run.returncode != 0:
+        print(f"{url} {model} {file}: {run.stderr.strip()}")
+        return None
+    return json.loads(run.stdout)["findings"]["labels"][0]
+
+
 def check_photos(bars, server):
     labelled = [line.split() for line in open(f"{ROOT}/demo/media/photos/imagenet_labels.txt")]
     for protocol, url in (("http", f"http://{server.http}"), ("grpc", f"grpc://{server.grpc}")):
         right = 0
         for photo, label in labelled:
-            run = subprocess.run([MOTET, "infer", "--url", url, "mobilenet_v2", f"{ROOT}/demo/media/photos/{photo}", "--json"],
-                                 capture_output=True, text=True)
-            if run.returncode != 0:
-                print(f"{protocol} {photo}: {run.stderr.strip()}")
+            best = infer(url, "mobilenet_v2", f"{ROOT}/demo/media/photos/{photo}")
+            if best is None:
                 continue
-            best = json.loads(run.stdout)["labels"][0]
             right += best["index"] == int(label)
             print(f"{protocol} {photo:24s} {best['label']:40s} {best['score']:.3f}  {'ok' if best['index'] == int(label) else 'WRONG'}")
         bars.at_least(f"photos-top1-{protocol}", right, len(labelled))
+
+
+CIFAR = {"car.jpg": "automobile", "cat.jpg": "cat", "kitten.jpg": "cat", "dog.jpg": "dog", "golden_retriever.jpeg": "dog",
+         "peacock.jpeg": "bird", "pelican.jpeg": "bird"}
+
+
+def check_cifar(bars, server):
+    """ResNet-20 sees each photo at 32x32; served by both protocols in turn."""
+    right = 0
+    for number, (photo, label) in enumerate(CIFAR.items()):
+        url = f"http://{server.http}" if number % 2 else f"grpc://{server.grpc}"
+        best = infer(url, "resnet20_cifar10", f"{ROOT}/demo/media/photos/{photo}")
+        right += best is not None and best["label"] == label
+        print(f"resnet20 {photo:24s} {best and best['label']}  {'ok' if best and best['label'] == label else 'WRONG'}")
+    bars.at_least("photos-resnet20", right, len(CIFAR))
 
 
 def main():
     bars = Bars("golden")
     print_machine(bars.data["machine"])
     check_golden(bars)
-    with Server([f"{ROOT}/models"], "--model-control-mode=explicit", "--load-model=mobilenet_v2") as server:
+    with Server([f"{ROOT}/models"], "--model-control-mode=explicit", "--load-model=mobilenet_v2", "--load-model=resnet20_cifar10") as server:
         check_photos(bars, server)
+        check_cifar(bars, server)
     return bars.finish()
 
 

@@ -77,6 +77,12 @@ std::vector<size_t> positions(const std::vector<engine::Port>& ports, const std:
   return out;
 }
 
+// The error, with whose it is.
+Error of_instance(const Instance& instance, const Error& error) {
+  return {error.code,
+          "model '" + instance.name + "' version " + std::to_string(instance.version) + ": " + error.message};
+}
+
 template <class List>
 std::vector<api::TensorMetadata> metadata_of(const List& list, bool batched) {
   std::vector<api::TensorMetadata> out;
@@ -125,7 +131,7 @@ void Loader::load(InstancePtr instance) {
     SteadyClock clock;
     Nanos began = clock.now();
     if (Status status = read(*instance); !status.ok()) {
-      sink_(brain::Failed{.instance = instance->id, .error = status.error()}, nullptr);
+      sink_(brain::Failed{.instance = instance->id, .error = of_instance(*instance, status.error())}, nullptr);
       return;
     }
     std::optional<brain::Loaded> warm;
@@ -134,7 +140,7 @@ void Loader::load(InstancePtr instance) {
       Status known = instance->add_bucket(bucket, *shapes);
       auto compiled = known.ok() ? compile_bucket(*instance, bucket) : Result<brain::Loaded>(known.error());
       if (!compiled.ok()) {
-        sink_(brain::Failed{.instance = instance->id, .error = compiled.error()}, nullptr);
+        sink_(brain::Failed{.instance = instance->id, .error = of_instance(*instance, compiled.error())}, nullptr);
         return;
       }
       warm = std::move(compiled).value();
@@ -155,7 +161,9 @@ void Loader::compile(InstancePtr instance, brain::BucketId bucket) {
     if (compiled.ok()) {
       sink_(std::move(compiled).value(), nullptr);
     } else {
-      sink_(brain::Failed{.instance = instance->id, .bucket = bucket, .error = compiled.error()}, nullptr);
+      sink_(
+          brain::Failed{.instance = instance->id, .bucket = bucket, .error = of_instance(*instance, compiled.error())},
+          nullptr);
     }
   });
 }
@@ -170,16 +178,9 @@ void Loader::unload(InstancePtr instance) {
 }
 
 Status Loader::read(Instance& instance) const {
-  std::string who = "model '" + instance.name + "' version " + std::to_string(instance.version) + ": ";
-  auto explain = [&](Error error) {
-    error.message = who + error.message;
-    return error;
-  };
-  auto model = engine::Model::load(instance.model_file);
-  if (!model.ok()) return explain(model.error());
-  instance.model = std::move(model).value();
+  MOTET_ASSIGN(instance.model, engine::Model::load(instance.model_file));
   auto served = repo::finish_config(instance.source, signature_of(*instance.model));
-  if (!served.ok()) return explain(served.error());
+  if (!served.ok()) return served.error();
   instance.config = served->config;
   instance.serving = served->settings;
   instance.labels = served->labels;
