@@ -99,6 +99,7 @@ class Checker {
   void check_idle();
   void check_status(const brain::Loop& loop);
   bool perhaps_decided(const InstanceBook& instance, QueryId id) const;
+  bool held_to_grow(const InstanceBook& instance, const QueryBook& query) const;
   bool can_run_alone(const InstanceBook& instance, const BucketBook& bucket, const QueryBook& query) const;
   bool wakes_in_vain() const { return wakes_at_once_ > 1'000; }
 

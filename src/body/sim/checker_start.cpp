@@ -166,7 +166,7 @@ bool Checker::check_precedence(const brain::Start& a, const InstanceBook& instan
     for (QueryId waiting : other.queued) {
       const QueryBook& query = *books_.query(waiting);
       if (query.deadline != kNever || due(query) > now_ || due(query) >= earliest || in_batch(waiting)) continue;
-      if (perhaps_decided(other, waiting)) continue;
+      if (perhaps_decided(other, waiting) || held_to_grow(other, query)) continue;
       auto bucket = other.buckets.find(query.arrived.bucket);
       if (bucket == other.buckets.end() || !bucket->second.loaded || books_.plans.size() != 1) continue;
       if (!can_run_alone(other, bucket->second, query) || bucket->second.programs.back().arena > room) continue;

@@ -29,6 +29,11 @@ bool Checker::perhaps_decided(const InstanceBook& instance, QueryId id) const {
   return books_.queries[id.value - 1].ordered && *instance.unanswered.begin() < id;
 }
 
+// Whether the model's configuration lets it wait for company.
+bool Checker::held_to_grow(const InstanceBook& instance, const QueryBook& query) const {
+  return instance.settings.dynamic_batching && now_ < query.told_at + instance.settings.max_queue_delay;
+}
+
 void Checker::check_memory(const brain::Loop& loop, bool grew) {
   Charges mine = books_.charges();
   Bytes budget = scenario_.options.memory_budget;
@@ -80,7 +85,7 @@ void Checker::check_idle() {
       if (bucket == instance.buckets.end() || !bucket->second.loaded || bucket->second.unasked) continue;
       if (perhaps_decided(instance, waiting)) continue;
       if (!can_run_alone(instance, bucket->second, query) || bucket->second.programs.back().arena > room) continue;
-      if (instance.settings.dynamic_batching && now_ < query.told_at + instance.settings.max_queue_delay) continue;
+      if (held_to_grow(instance, query)) continue;
       return breaks("idle", "no execution runs, and " + name(waiting) + " of instance " + std::to_string(id.value) +
                                 ", which is loaded, has waited since " + describe(query.told_at));
     }

@@ -148,7 +148,8 @@ void Device::start(const brain::Start& action, Nanos now) {
   run.steps_total = std::clamp<int64_t>(whole_time(run, 1).value / kQuantumNs, 1, kMaxSteps);
   bool tells = times_.chance(0.15);
   double tells_at = times_.uniform();
-  if (faults_.strikes(Fault::kSlowExecution)) run.slowness *= static_cast<double>(int64_t{2} << faults_.random().between(0, 7));
+  if (faults_.strikes(Fault::kSlowExecution))
+    run.slowness *= static_cast<double>(int64_t{2} << faults_.random().between(0, 7));
   if (faults_.strikes(Fault::kStuckExecution)) {
     run.stuck = true;
     run.found_at = lose(now);

@@ -136,7 +136,8 @@ class StarvesQueue final : public Decorator {
   }
   std::span<const brain::Action> step(const brain::Event& event, Nanos now) override {
     if (const auto* config = std::get_if<brain::ConfigChanged>(&event))
-      calm_[config->instance] = config->wanted && config->settings.slo == kNever && config->settings.max_queue == 0;
+      calm_[config->instance] = config->wanted && config->settings.slo == kNever && config->settings.max_queue == 0 &&
+                                !config->settings.preserve_ordering;
     actions_.clear();
     if (const auto* arrived = std::get_if<brain::Arrived>(&event); arrived && takes(*arrived)) {
       waiting_.push_back(*arrived);
