@@ -197,8 +197,7 @@ TEST(InferRequest, BytesComeAsStringsOrSerialised) {
   auto json = texts(parse(input_json("BYTES", "[2,1]", R"([["a\u2603"],[""]])")));
   EXPECT_EQ(json, (std::vector<std::string>{"a\xE2\x98\x83", ""}));
   std::string head = R"({"inputs":[{"name":"s","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":6}}]})";
-  EXPECT_EQ(texts(parse(head, std::string_view("\2\0\0\0ab", 6))),
-            (std::vector<std::string>{"ab"}));
+  EXPECT_EQ(texts(parse(head, std::string_view("\2\0\0\0ab", 6))), (std::vector<std::string>{"ab"}));
   EXPECT_NE(error_of(head, std::string_view("\x63\0\0\0ab", 6)).find("string of length 99"), std::string::npos);
 }
 
@@ -291,18 +290,19 @@ TEST(Compression, ChoosesWhatTheClientLikesBest) {
 }
 
 TEST(Route, NamesVerbModelAndVersion) {
-  auto route = find_route("/v2/models/a%2Fb/versions/3/infer?x=1");
+  auto route = find_route("/v2/models/a%20b/versions/3/infer?x=1");
   ASSERT_TRUE(route.has_value());
   EXPECT_EQ(route->verb, Verb::kInfer);
-  EXPECT_EQ(route->model, "a/b");
+  EXPECT_EQ(route->model, "a b");
   EXPECT_EQ(route->version, "3");
   EXPECT_EQ(find_route("/v2/models/stats")->verb, Verb::kAllStatistics);
   EXPECT_EQ(find_route("/v2/models/m")->verb, Verb::kModelMetadata);
   EXPECT_EQ(find_route("/v2/repository/r/models/m/load")->repository, "r");
   EXPECT_EQ(find_route("/v2/cudasharedmemory/region/x/register")->verb, Verb::kSharedMemoryRegister);
-  for (const char* unknown : {"", "/", "/v2/", "v2", "/v1", "/v2/models", "/v2/models/", "/v2/models//infer",
-                              "/v2/models/m/versions/x/infer", "/v2/models/m/nope", "/v2/health", "/v2/models/%zz",
-                              "/v2/models/m%2", "/v2/repository", "/v2/systemsharedmemory"}) {
+  for (const char* unknown :
+       {"", "/", "/v2/", "v2", "/v1", "/v2/models", "/v2/models/", "/v2/models//infer", "/v2/models/m/versions/x/infer",
+        "/v2/models/m/nope", "/v2/health", "/v2/models/%zz", "/v2/models/a%2Fb", "/v2/models/..",
+        "/v2/models/%2e%2E/infer", "/v2/models/a%00", "/v2/models/m%2", "/v2/repository", "/v2/systemsharedmemory"}) {
     EXPECT_FALSE(find_route(unknown).has_value()) << unknown;
   }
 }

@@ -33,7 +33,13 @@ std::optional<std::string> percent_decode(std::string_view text) {
   return out;
 }
 
-// The segments of "/a/b"; nothing when it does not start with '/' or has an empty segment ("/a/", "/a//b").
+// A model's name becomes a folder's name further in: nothing that could leave the folder above is a name.
+bool is_name(std::string_view text) {
+  return !text.empty() && text != "." && text != ".." && text.find('/') == std::string_view::npos &&
+         text.find('\0') == std::string_view::npos;
+}
+
+// The segments of "/a/b"; nothing when it does not start with '/' or has a segment that is no name ("/a/", "/a//b").
 std::optional<std::vector<std::string>> segments(std::string_view target) {
   std::string_view path = target.substr(0, target.find_first_of("?#"));
   std::vector<std::string> out;
@@ -42,7 +48,7 @@ std::optional<std::vector<std::string>> segments(std::string_view target) {
     path.remove_prefix(1);
     size_t slash = std::min(path.find('/'), path.size());
     auto segment = percent_decode(path.substr(0, slash));
-    if (!segment || segment->empty()) return std::nullopt;
+    if (!segment || !is_name(*segment)) return std::nullopt;
     out.push_back(*std::move(segment));
     path.remove_prefix(slash);
   }

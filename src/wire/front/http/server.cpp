@@ -1,5 +1,6 @@
 #include "wire/front/http/server.h"
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
@@ -16,6 +17,10 @@ namespace motet::http {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
+
+namespace {
+constexpr Nanos kLongestGrace = Nanos::from_seconds(24 * 3600);  // keeps now + grace within the clock's range
+}
 
 class Server::Impl {
  public:
@@ -60,8 +65,8 @@ class Server::Impl {
     close_acceptor();
     std::unique_lock lock(core_->mutex);
     for (const auto& connection : core_->connections) connection->finish_idle();
-    return core_->changed.wait_for(lock, std::chrono::nanoseconds(grace.value),
-                                   [this] { return core_->connections.empty() && core_->owed == 0; });
+    auto limit = std::chrono::nanoseconds(std::min(grace, kLongestGrace).value);
+    return core_->changed.wait_for(lock, limit, [this] { return core_->connections.empty() && core_->owed == 0; });
   }
 
   void stop() {
