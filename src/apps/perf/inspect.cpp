@@ -16,6 +16,7 @@ struct Options {
   int threads = 1;
   std::vector<std::string> shapes;
   std::vector<std::string> disabled_passes;
+  std::string layout = "measured";
   bool json = false;
   bool no_times = false;
 };
@@ -49,9 +50,11 @@ Result<Subject> prepare(const Options& options) {
     given.insert(std::move(shape));
   }
   MOTET_ASSIGN(auto shapes, bind_shapes(*subject.model, options.batch, given));
+  MOTET_ASSIGN(auto layout, parse_layout(options.layout));
   engine::CompileOptions compile{.max_width = options.threads,
                                  .disabled_passes = {options.disabled_passes.begin(), options.disabled_passes.end()},
-                                 .calibrate = !options.no_times};
+                                 .calibrate = !options.no_times,
+                                 .layout = layout};
   MOTET_ASSIGN(subject.program, subject.model->compile(shapes, compile));
   count_ops(*subject.model->source().graph, subject.ops);
   for (const auto& step : subject.program->steps()) {
@@ -195,6 +198,9 @@ int inspect_main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--shape", options.shapes, "NAME=1x3x224x224: the shape of one input (repeatable)");
   app.add_option("--disable-pass", options.disabled_passes, "a graph pass to leave out (repeatable)");
+  app.add_option("--layout", options.layout,
+                 "layout of convolutions: measured (the fastest here), nChw16c, nChw8c, nhwc or any (oneDNN's choice)")
+      ->capture_default_str();
   app.add_flag("--no-times", options.no_times,
                "compile without running: no step times, no choice of layout by measurement");
   app.add_flag("--json", options.json, "one JSON object on standard output");

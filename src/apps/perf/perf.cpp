@@ -23,6 +23,7 @@ struct Options {
   double seconds = 3;
   std::vector<std::string> shapes;
   std::vector<std::string> disabled_passes;
+  std::string layout = "measured";
   bool json = false;
   bool profile = false;
   bool control = false;
@@ -52,8 +53,10 @@ Result<Subject> prepare(const Options& options, int threads) {
     given.insert(std::move(shape));
   }
   MOTET_ASSIGN(auto shapes, bind_shapes(*subject.model, options.batch, given));
+  MOTET_ASSIGN(auto layout, parse_layout(options.layout));
   engine::CompileOptions compile{.max_width = threads,
-                                 .disabled_passes = {options.disabled_passes.begin(), options.disabled_passes.end()}};
+                                 .disabled_passes = {options.disabled_passes.begin(), options.disabled_passes.end()},
+                                 .layout = layout};
   MOTET_ASSIGN(subject.program, subject.model->compile(shapes, compile));
   subject.inputs = draw_inputs(*subject.program);
   for (const auto& step : subject.program->steps()) subject.flops += step.flops;
@@ -94,8 +97,11 @@ double quantile(std::vector<double> sorted, double q) {
   return sorted[at];
 }
 
-// Median time of each step in microseconds, by running executions step by step.
-Result<std::vector<double>> profile_steps(Session& session, const Subject& subject, Nanos time) {
+// Times of each step in microseconds over several executions, run step by step.
+struct Profile {
+  std::vector<double> medians, minima;
+};
+Result<Profile> profile_steps(Session& session, const Subject& subject, Nanos time) {
   size_t count = subject.program->steps().size();
   std::vector<std::vector<double>> samples(count);
   Status status;
@@ -116,9 +122,12 @@ Result<std::vector<double>> profile_steps(Session& session, const Subject& subje
     } while (clock.now() - begin < time);
   });
   if (!status.ok()) return status.error();
-  std::vector<double> medians;
-  for (auto& of_step : samples) medians.push_back(quantile(of_step, 0.5));
-  return medians;
+  Profile profile;
+  for (const auto& of_step : samples) {
+    profile.medians.push_back(quantile(of_step, 0.5));
+    profile.minima.push_back(quantile(of_step, 0));
+  }
+  return profile;
 }
 
 std::string number(double x, int digits) {
@@ -127,7 +136,8 @@ std::string number(double x, int digits) {
   return buffer;
 }
 
-void print_profile(const Subject& subject, const std::vector<double>& micros) {
+void print_profile(const Subject& subject, const Profile& profile) {
+  const std::vector<double>& micros = profile.medians;
   struct Sum {
     int steps = 0;
     double micros = 0, flops = 0, bytes = 0;
@@ -152,7 +162,10 @@ void print_profile(const Subject& subject, const std::vector<double>& micros) {
   for (const auto& [name, sum] : order)
     ops.row({name, std::to_string(sum.steps), number(sum.micros, 1), number(100 * sum.micros / total, 1),
              number(sum.flops / sum.micros * 1e-3, 1)});
-  std::cout << steps.to_string() << '\n' << ops.to_string();
+  double least = std::accumulate(profile.minima.begin(), profile.minima.end(), 0.0);
+  std::cout << steps.to_string() << '\n'
+            << ops.to_string() << "\nsum of the steps' medians " << number(total * 1e-3, 3)
+            << " ms, of their shortest times " << number(least * 1e-3, 3) << " ms\n";
 }
 
 void print_result(const Options& options, const Session& session, const Subject& subject,
@@ -225,8 +238,8 @@ Status measure(const Options& options) {
   for (const auto& step : subject.program->steps())
     if (step.op == "If")
       return unsupported("--profile of a model with branches; `motet inspect` shows its steps' times at one thread");
-  MOTET_ASSIGN(auto micros, profile_steps(*session, subject, time));
-  print_profile(subject, micros);
+  MOTET_ASSIGN(auto profile, profile_steps(*session, subject, time));
+  print_profile(subject, profile);
   return {};
 }
 
@@ -249,6 +262,9 @@ int perf_main(int argc, char** argv) {
   app.add_option("--shape", options.shapes, "NAME=1x3x224x224: the shape of one input (repeatable)");
   app.add_option("--disable-pass", options.disabled_passes,
                  "a graph pass to leave out (repeatable); `motet inspect` lists them");
+  app.add_option("--layout", options.layout,
+                 "layout of convolutions: measured (the fastest here), nChw16c, nChw8c, nhwc or any (oneDNN's choice)")
+      ->capture_default_str();
   app.add_flag("--json", options.json, "one JSON object on standard output");
   app.add_flag("--profile", options.profile, "also time every step, and sum by op");
   app.add_flag(

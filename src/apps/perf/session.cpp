@@ -114,6 +114,16 @@ Result<std::vector<Shape>> bind_shapes(const engine::Model& model, int64_t batch
   return shapes;
 }
 
+Result<std::optional<ops::Layout>> parse_layout(const std::string& text) {
+  using Choice = std::optional<ops::Layout>;
+  if (text == "measured") return Choice();
+  if (text == "nChw16c") return Choice(ops::Layout::kNChw16c);
+  if (text == "nChw8c") return Choice(ops::Layout::kNChw8c);
+  if (text == "nhwc") return Choice(ops::Layout::kNhwc);
+  if (text == "any") return Choice(ops::Layout::kRowMajor);
+  return invalid_argument("layout '" + text + "'; measured, nChw16c, nChw8c, nhwc and any are accepted");
+}
+
 std::vector<Tensor> draw_inputs(const engine::Program& program) {
   std::vector<Tensor> inputs;
   Random random(1, "perf inputs");

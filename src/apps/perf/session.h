@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ Result<std::vector<Shape>> bind_shapes(const engine::Model& model, int64_t batch
 
 // Inputs drawn from a fixed stream: f32 in [0, 1), zeros for other types.
 std::vector<Tensor> draw_inputs(const engine::Program& program);
+
+// "nChw16c", "nChw8c", "nhwc", "any" as --layout takes them; nothing for "measured".
+Result<std::optional<ops::Layout>> parse_layout(const std::string& text);
 
 // A pool of `threads` workers (0: as many as the machine allows) and a team over all of them.
 class Session {

@@ -11,10 +11,10 @@ namespace motet::engine {
 
 struct Measurement {
   std::vector<Nanos> steps;  // per step of the program's body, the shortest of the rounds; a branch with all it runs
-  Nanos total;               // of the shortest round
+  Nanos total;               // their sum: what a round takes when nothing else runs
 };
 
-// One warm-up round, then rounds until `budget` is used, at least one and at most five. Inputs are drawn from a fixed
+// Rounds until `budget` is used, at least two and at most six. Inputs are drawn from a fixed
 // stream (f32 in [-1, 1)), zero for other types. Nothing if the program faults on them or there is no memory.
 std::optional<Measurement> measure(const CompiledProgram& program, Nanos budget);
 

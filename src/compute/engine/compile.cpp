@@ -17,7 +17,7 @@ using ops::Layout;
 
 // Time for one candidate layout, and for the calibration of the program chosen. Short programs get several rounds in
 // it.
-constexpr Nanos kMeasureBudget = Nanos::from_millis(60);
+constexpr Nanos kMeasureBudget = Nanos::from_millis(150);
 
 Shape declared_shape(const graph::Value& value) {
   Shape shape;
@@ -114,12 +114,12 @@ Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, co
   SteadyClock clock;
   MOTET_ASSIGN(auto reports, graph::run_passes(*shaped.graph, context, options.disabled_passes, clock));
   LoweringOptions lowering{.max_width = std::max(1, options.max_width),
-                           .preferred = layout.value_or(ops::onednn::blocked_layout()),
+                           .preferred = options.layout.value_or(layout.value_or(ops::onednn::blocked_layout())),
                            .weights = &weights,
                            .disabled_passes = options.disabled_passes,
                            .evaluate = context.evaluate};
   std::shared_ptr<CompiledProgram> program;
-  if (!layout && options.calibrate && has_layout_choice(*shaped.graph)) {
+  if (!layout && !options.layout && options.calibrate && has_layout_choice(*shaped.graph)) {
     MOTET_ASSIGN(program, lower_fastest(shaped.graph, lowering, layout));
     weights.trim();
   } else {

@@ -122,7 +122,7 @@ class LoadedModel final : public Model {
   }
 
  private:
-  using Key = std::tuple<std::vector<Shape>, int, std::set<std::string>>;
+  using Key = std::tuple<std::vector<Shape>, int, std::set<std::string>, std::optional<ops::Layout>>;
 
   Result<std::shared_ptr<const Graph>> prepared(const std::set<std::string>& disabled);
 
@@ -158,7 +158,7 @@ Result<std::shared_ptr<const Graph>> LoadedModel::prepared(const std::set<std::s
 }
 
 Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) {
-  Key key{input_shapes, options.max_width, options.disabled_passes};
+  Key key{input_shapes, options.max_width, options.disabled_passes, options.layout};
   auto find = [&]() -> ProgramPtr {
     std::lock_guard lock(programs_mutex_);
     auto found = programs_.find(key);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -31,13 +32,15 @@ struct StepInfo {
   std::vector<ops::Refusal> refusals;
   double flops = 0;
   size_t bytes_moved = 0;  // inputs, outputs, weights
-  Nanos predicted;         // at width 1; 0 until measured (see Program::calibrate)
+  Nanos predicted;         // at width 1; 0 until measured (see CompileOptions::calibrate)
 };
 
 struct CompileOptions {
   int max_width = 1;  // greatest number of cores a step will run on
   std::set<std::string> disabled_passes;
-  bool calibrate = true;  // run once and time each step
+  bool calibrate = true;  // run and time each step; the first time also choose the layout by measuring
+  // Layout of convolutions; where absent, what was measured to be fastest for this model, or what suits the CPU.
+  std::optional<ops::Layout> layout;
 };
 
 class Program;
