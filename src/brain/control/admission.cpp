@@ -40,6 +40,9 @@ int level_of(const ModelSettings& s, int priority) {
   return std::clamp(chosen, 1, s.priority_levels) - 1;
 }
 
+// `at` may lie before the clock's epoch, where at + kNever would be an instant.
+Nanos from(Nanos at, Nanos length) { return length == kNever ? kNever : at + length; }
+
 }  // namespace
 
 void on_arrived(Domain& d, const Arrived& a) {
@@ -53,7 +56,7 @@ void on_arrived(Domain& d, const Arrived& a) {
   Instance& i = at->second;
   if (i.state != Lifecycle::kReady) return refuse(d, a.query, ShedReason::kNotReady, not_ready_error(i));
   if (auto error = invalid(i, a)) return refuse_invalid(d, a.query, std::move(*error));
-  Nanos deadline = std::min(a.deadline, a.arrived_at + i.settings.slo);
+  Nanos deadline = std::min(a.deadline, from(a.arrived_at, i.settings.slo));
   if (deadline <= d.now) {
     return refuse(d, a.query, ShedReason::kDeadlinePassed,
                   {Code::kDeadlineExceeded, model_text(i) + ": the deadline passed " + duration_text(d.now - deadline) +
@@ -82,7 +85,7 @@ void on_arrived(Domain& d, const Arrived& a) {
   q.arrived_at = std::min(a.arrived_at, d.now);
   q.admitted_at = d.now;
   q.deadline = deadline;
-  q.due = q.timed() ? deadline : q.arrived_at + d.patience;
+  q.due = q.timed() ? deadline : from(q.arrived_at, d.patience);
   q.level = level_of(i.settings, a.priority);
   q.ordered = i.settings.preserve_ordering;
   if (q.ordered) d.ordered[i.id].emplace(q.sequence, std::pair<Query*, std::optional<Action>>(&q, std::nullopt));

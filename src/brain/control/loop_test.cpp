@@ -522,6 +522,70 @@ TEST(Loop, PrioritiesComeFirstWithinAModel) {
   EXPECT_LT(body.answer(low)->at, body.answer(odd)->at) << "a priority that does not exist is the default";
 }
 
+TEST(Loop, OverdueQueriesRunByDueAcrossPriorities) {
+  VirtualBody body(options(1));
+  ModelSpec spec = model();
+  spec.settings.priority_levels = 2;
+  spec.settings.default_priority = 2;
+  spec.settings.dynamic_batching = false;
+  InstanceId m = body.add(spec);
+  body.warm(m);
+  body.query(m, 8);
+  Nanos now = body.now();
+  QueryId late(1000), later(1001);
+  body.send(Arrived{late, m, 7, 1, Bytes(1), now - ms(3000), kNever, 2, {}});
+  body.send(Arrived{later, m, 7, 1, Bytes(1), now - ms(2000), kNever, 1, {}});
+  body.advance(ms(50));
+  EXPECT_LT(body.answer(late)->at, body.answer(later)->at);
+}
+
+TEST(Loop, AnOverdueQueryIsNotHeldBack) {
+  VirtualBody body(options(1));
+  ModelSpec spec = model();
+  spec.settings.max_queue_delay = ms(100);
+  InstanceId m = body.add(spec);
+  body.warm(m);
+  body.advance(ms(100));
+  body.clear();
+  body.send(Arrived{QueryId(1000), m, 7, 1, Bytes(1), body.now() - ms(1001), kNever, 0, {}});
+  EXPECT_EQ(body.sent<Start>().size(), 1u);
+}
+
+TEST(Loop, ImpossibleTimesTeachNothing) {
+  auto loop = std::move(Loop::create(options(1))).value();
+  InstanceId m(1);
+  ModelSettings settings = model().settings;
+  settings.slo = ms(10);
+  loop->step(ConfigChanged{m, true, settings, Bytes(10)}, ms(1));
+  loop->step(Loaded{m, 0, Bytes(10), {}}, ms(2));
+  loop->step(Loaded{m, 5, Bytes(10), {{1, Bytes(1), {ms(1)}}}}, ms(2));
+  auto starts = [&](QueryId q, Nanos now) {
+    int found = 0;
+    for (const Action& a : loop->step(Arrived{q, m, 5, 1, Bytes(1), now, kNever, 0, {}}, now))
+      found += std::holds_alternative<Start>(a);
+    return found;
+  };
+  EXPECT_EQ(starts(QueryId(1), ms(3)), 1);
+  loop->step(Finished{ExecutionId(1), Nanos::from_seconds(3600)}, ms(4));
+  EXPECT_EQ(starts(QueryId(2), ms(5)), 1) << "an hour on the cores within a millisecond is not believed";
+  loop->step(Finished{ExecutionId(2), ms(900)}, ms(905));
+  EXPECT_EQ(starts(QueryId(3), ms(910)), 0) << "what can be true is: the SLO is out of reach";
+}
+
+TEST(Loop, UnloadingForgetsShapesUnderWay) {
+  LoopOptions o = options();
+  o.load_bound = ms(50);
+  auto loop = std::move(Loop::create(o)).value();
+  InstanceId m(1);
+  loop->step(ConfigChanged{m, true, model().settings, Bytes(10)}, ms(1));
+  loop->step(Loaded{m, 0, Bytes(10), {}}, ms(2));
+  loop->step(Arrived{QueryId(1), m, 5, 1, Bytes(1), ms(3), kNever, 0, {}}, ms(3));
+  loop->step(Cancelled{QueryId(1)}, ms(4));
+  loop->step(ConfigChanged{m, false, {}, {}}, ms(5));
+  for (const Action& a : loop->step(Tick{}, ms(1000)))
+    EXPECT_FALSE(std::holds_alternative<Unload>(a)) << "the instance goes as a whole";
+}
+
 TEST(Loop, CoresAreDividedAmongWhatWaits) {
   VirtualBody body(options(2));
   InstanceId a = body.add(model("a")), b = body.add(model("b"));

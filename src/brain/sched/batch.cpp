@@ -60,7 +60,9 @@ Gathered gather(const DispatchView& view, const Bucket& bucket, int width) {
 // Until when a batch of `rows` may be held back; at or before `now`: not at all.
 Nanos hold_until(const Bucket& bucket, int64_t rows, int width, Nanos deadline) {
   const Instance& instance = *bucket.instance;
-  Nanos patience = bucket.queue.oldest->admitted_at + instance.settings.max_queue_delay;
+  // A query that is due is not held back: it has waited to the end of the starvation bound.
+  Nanos patience =
+      std::min(bucket.queue.oldest->admitted_at + instance.settings.max_queue_delay, bucket.queue.most_due()->due);
   if (deadline == kNever) return patience;
   Nanos time = careful_time(instance, rows_time(bucket, static_cast<int>(rows), width));
   return std::min(patience, deadline - time - kMargin);
