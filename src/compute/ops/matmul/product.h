@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "compute/device/team.h"
+#include "compute/ops/support/dispatch.h"
 #include "compute/ops/vector/loops.h"
 
 namespace motet::ops {
@@ -28,10 +29,12 @@ void multiply(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T*
                             accumulate);
         } else {
           for (int64_t r = r0; r < r1; ++r) {
-            for (int64_t j = c0; j < c1; ++j) {
-              T sum = accumulate ? c[r * ldc + j] : strip_bias != nullptr ? strip_bias[j - c0] : T(0);
-              for (int64_t i = 0; i < k; ++i) sum += a[r * lda + i] * b[i * ldb + j];
-              c[r * ldc + j] = sum;
+            T* row = c + r * ldc;
+            for (int64_t j = c0; j < c1 && !accumulate; ++j) row[j] = strip_bias != nullptr ? strip_bias[j - c0] : T(0);
+            for (int64_t i = 0; i < k; ++i) {
+              const T scalar = a[r * lda + i];
+              for (int64_t j = c0; j < c1; ++j)
+                row[j] = static_cast<T>(wrap(row[j]) + wrap(scalar) * wrap(b[i * ldb + j]));
             }
           }
         }

@@ -58,7 +58,8 @@ Result<std::vector<size_t>> axes_of(const NodeRequest& request) {
     MOTET_ASSIGN(size_t normal, normalise_axis(axis, rank));
     axes.push_back(normal);
   }
-  for (size_t d = 0; axes.empty() && d < rank; ++d) axes.push_back(d);
+  const bool all = axes.empty();
+  for (size_t d = 0; all && d < rank; ++d) axes.push_back(d);
   return axes;
 }
 

@@ -1,0 +1,149 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "base/random.h"
+#include "compute/ops/vector/loops.h"
+
+namespace motet::ops::vec {
+namespace {
+
+std::vector<const Loops*> every_isa() {
+  const Loops* all[3] = {};
+  const int count = available_isas(all);
+  return {all, all + count};
+}
+
+// Distance in units in the last place of the exact value, as a float has them; below the normal range any such value is
+// right.
+double ulps(float got, double exact) {
+  constexpr float kLeast = std::numeric_limits<float>::min();
+  if (std::abs(exact) < kLeast && std::abs(got) <= kLeast) return 0;
+  const auto rounded = static_cast<float>(exact);
+  if (got == rounded || (std::isnan(got) && std::isnan(rounded))) return 0;
+  const float next = std::nextafter(std::abs(rounded), std::numeric_limits<float>::infinity());
+  return std::abs(static_cast<double>(got) - exact) /
+         (static_cast<double>(next) - std::abs(static_cast<double>(rounded)));
+}
+
+// Bit patterns spread over all of f32, and the edges.
+std::vector<float> inputs() {
+  std::vector<float> x{0.0f,
+                       -0.0f,
+                       88.72f,
+                       88.73f,
+                       -87.4f,
+                       -103.9f,
+                       -104.1f,
+                       1e-40f,
+                       0.625f,
+                       -0.93f,
+                       0.93f,
+                       4.05f,
+                       std::numeric_limits<float>::infinity(),
+                       -std::numeric_limits<float>::infinity(),
+                       std::nanf("")};
+  for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += 50021) {
+    float v;
+    const auto pattern = static_cast<uint32_t>(bits);
+    std::memcpy(&v, &pattern, sizeof v);
+    x.push_back(v);
+  }
+  for (float v = -20; v < 20; v += 0.00171f) x.push_back(v);
+  return x;
+}
+
+TEST(Vector, FunctionsAreWithinThreeUlps) {
+  struct Entry {
+    Unary kind;
+    double (*exact)(double);
+    const char* name;
+  };
+  const Entry entries[] = {{Unary::kExp, [](double v) { return std::exp(v); }, "exp"},
+                           {Unary::kTanh, [](double v) { return std::tanh(v); }, "tanh"},
+                           {Unary::kErf, [](double v) { return std::erf(v); }, "erf"},
+                           {Unary::kSigmoid, [](double v) { return 1 / (1 + std::exp(-v)); }, "sigmoid"}};
+  const std::vector<float> x = inputs();
+  std::vector<float> y(x.size());
+  for (const Loops* loops : every_isa()) {
+    for (const Entry& e : entries) {
+      loops->unary(e.kind, x.data(), y.data(), static_cast<int64_t>(x.size()), 0, 0);
+      double worst = 0;
+      float at = 0;
+      for (size_t i = 0; i < x.size(); ++i) {
+        const double off = ulps(y[i], e.exact(x[i]));
+        if (!(off <= worst)) {
+          worst = off;
+          at = x[i];
+        }
+      }
+      EXPECT_LE(worst, 3) << e.name << " with " << loops->isa << " at " << at;
+    }
+  }
+}
+
+TEST(Vector, CuttingARangeKeepsItsBits) {
+  Random random(7, "vector");
+  std::vector<float> x(301), whole(301), parts(301);
+  for (float& v : x) v = static_cast<float>(random.uniform() * 8 - 4);
+  for (const Loops* loops : every_isa()) {
+    for (Unary kind : {Unary::kExp, Unary::kTanh, Unary::kErf, Unary::kGeluTanh, Unary::kSwish, Unary::kScaleShift}) {
+      loops->unary(kind, x.data(), whole.data(), 301, 1.7f, 0.3f);
+      for (int64_t cut = 0; cut < 301; cut += 13) {
+        loops->unary(kind, x.data(), parts.data(), cut, 1.7f, 0.3f);
+        loops->unary(kind, x.data() + cut, parts.data() + cut, 301 - cut, 1.7f, 0.3f);
+        ASSERT_EQ(std::memcmp(whole.data(), parts.data(), sizeof(float) * 301), 0) << loops->isa << " cut at " << cut;
+      }
+    }
+  }
+}
+
+// A row's result may not depend on how many rows are computed with it, nor on the columns beside it.
+TEST(Vector, GemmRowsDoNotDependOnTheirNeighbours) {
+  Random random(8, "gemm");
+  constexpr int64_t kM = 9, kN = 150, kK = 37;
+  std::vector<float> a(kM * kK), b(kK * kN), bias(kN), all(kM * kN), one(kN);
+  for (auto* values : {&a, &b, &bias}) {
+    for (float& v : *values) v = static_cast<float>(random.uniform() * 2 - 1);
+  }
+  for (const Loops* loops : every_isa()) {
+    loops->gemm(kM, kN, kK, a.data(), kK, b.data(), kN, all.data(), kN, bias.data(), false);
+    for (int64_t r = 0; r < kM; ++r) {
+      loops->gemm(1, kN, kK, a.data() + r * kK, kK, b.data(), kN, one.data(), kN, bias.data(), false);
+      ASSERT_EQ(std::memcmp(one.data(), all.data() + r * kN, sizeof(float) * kN), 0) << loops->isa << " row " << r;
+      for (int64_t j = 0; j < kN; ++j) {
+        double exact = bias[static_cast<size_t>(j)];
+        for (int64_t k = 0; k < kK; ++k)
+          exact += static_cast<double>(a[static_cast<size_t>(r * kK + k)]) * b[static_cast<size_t>(k * kN + j)];
+        ASSERT_NEAR(one[static_cast<size_t>(j)], exact, 1e-5);
+      }
+    }
+  }
+}
+
+TEST(Vector, ReductionsOfAnyLength) {
+  for (const Loops* loops : every_isa()) {
+    for (int64_t n = 1; n < 70; ++n) {
+      std::vector<float> x;
+      double sum = 0, squares = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        x.push_back(static_cast<float>((i * 7) % 11) - 20);
+        sum += x.back();
+        squares += x.back() * x.back();
+      }
+      EXPECT_EQ(loops->sum(x.data(), n), sum);
+      EXPECT_EQ(loops->sum_of_squares(x.data(), n), squares);
+      EXPECT_EQ(loops->dot(x.data(), x.data(), n), squares);
+      EXPECT_EQ(loops->max(x.data(), n), *std::max_element(x.begin(), x.end()));
+      x[static_cast<size_t>(n / 2)] = std::nanf("");
+      EXPECT_TRUE(std::isnan(loops->max(x.data(), n))) << n;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace motet::ops::vec
