@@ -68,6 +68,7 @@ std::optional<int64_t> folded_bytes(const Graph& graph, const Node& node) {
 
 bool fold_node(Graph& graph, const Node& node, const Evaluator& evaluate) {
   std::vector<const Tensor*> inputs;
+  inputs.reserve(node.inputs.size());
   for (ValueId id : node.inputs) inputs.push_back(id == kNoValue ? nullptr : &*graph.value(id).constant);
   auto results = evaluate(node, inputs);
   if (!results.ok() || results->size() < node.outputs.size()) return false;

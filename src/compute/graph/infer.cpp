@@ -47,12 +47,15 @@ Rule find_rule(const Node& node) {
 // A list of known integers as a tensor of an integer type.
 std::optional<Tensor> int_tensor(const IntData& data, DType dtype, const SymShape& shape) {
   Shape extents;
+  extents.reserve(shape.size());
   for (const Dim& dim : shape) extents.push_back(dim.extent);
   std::vector<int64_t> values;
+  values.reserve(data.size());
   for (const Int& item : data) values.push_back(*item.value);
   if (dtype == DType::kI64) return Tensor::of<int64_t>(std::move(extents), values);
   if (dtype != DType::kI32) return std::nullopt;
   std::vector<int32_t> narrow;
+  narrow.reserve(values.size());
   for (int64_t value : values) {
     if (value > INT32_MAX || value < INT32_MIN) return std::nullopt;
     narrow.push_back(static_cast<int32_t>(value));
@@ -184,6 +187,7 @@ std::optional<IntData> Inference::data(size_t i) const {
   auto values = ints(i);
   if (!values) return std::nullopt;
   IntData out;
+  out.reserve(values->size());
   for (int64_t value : *values) out.push_back(Int{value, ""});
   return out;
 }

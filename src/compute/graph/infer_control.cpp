@@ -32,6 +32,7 @@ Graph with_captures(Inference& n, const Graph& body) {
 std::optional<SymShape> either(const std::optional<SymShape>& a, const std::optional<SymShape>& b) {
   if (!a || !b || a->size() != b->size()) return std::nullopt;
   SymShape out;
+  out.reserve(a->size());
   for (size_t i = 0; i < a->size(); ++i) out.push_back(either((*a)[i], (*b)[i]));
   return out;
 }

@@ -21,6 +21,7 @@ Status shape_rule(Inference& n) {
   start = clamp(start);
   end = clamp(end);
   IntData data;
+  data.reserve(rank.value());
   for (int64_t i = start; i < end; ++i) data.push_back(Int::of((*shape)[static_cast<size_t>(i)]));
   n.set(0, DType::kI64, SymShape{dim_of(static_cast<int64_t>(data.size()))});
   n.set_data(0, std::move(data));
@@ -172,6 +173,7 @@ Status unsqueeze(Inference& n) {
   std::vector<bool> fresh(rank, false);
   for (size_t a : axes) fresh[a] = true;
   SymShape to;
+  to.reserve(rank);
   size_t at = 0;
   for (size_t i = 0; i < rank; ++i) to.push_back(fresh[i] ? dim_of(1) : (*from)[at++]);
   n.set(0, n.dtype(0), to);
@@ -213,6 +215,7 @@ Status transpose(Inference& n) {
   }
   MOTET_ASSIGN(auto axes, n.axes(perm, from->size()));
   SymShape to;
+  to.reserve(axes.size());
   for (size_t a : axes) to.push_back((*from)[a]);
   n.set(0, n.dtype(0), to);
   return {};

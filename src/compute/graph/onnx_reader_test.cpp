@@ -220,6 +220,11 @@ TEST(OnnxReader, RefusesWhatDoesNotFit) {
       has(with([](GraphParts& p) { p.nodes[0] = node("Any", {"x"}, {"y"}, {attribute("axis", 1.0F)}, "other"); }),
           "it must be an int"));
   EXPECT_TRUE(has(with([](GraphParts& p) {
+                    p.nodes[0] =
+                        node("QuantizeLinear", {"x", "x"}, {"y"}, {attribute("output_dtype", 1.0F)}, "com.microsoft");
+                  }),
+                  "'output_dtype' is a float; it must be an int"));
+  EXPECT_TRUE(has(with([](GraphParts& p) {
                     p.nodes[0] = node("Relu", {"x"}, {"y"}, {attribute("a", int64_t{1}), attribute("a", int64_t{1})});
                   }),
                   "two attributes 'a'"));

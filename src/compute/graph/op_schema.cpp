@@ -236,7 +236,7 @@ constexpr OpSchema kSchemas[] = {
     {"Xor", 2, 2, 1, 1, ""},
 };
 
-// Attribute names with one type wherever ONNX uses them, for ops outside the table.
+// Attribute names of ops outside the table, and names that ops inside it use in one type but for a few.
 constexpr std::string_view kCommonAttributes =
     "activation_alpha:F activation_beta:F activations:S allowzero:i alpha:f auto_pad:s axes:I axis:i batch_dims:i "
     "beta:f "
@@ -283,6 +283,14 @@ char letter_of(std::string_view list, std::string_view name) {
   return '\0';
 }
 
+// The type by which ONNX uses the name in any op.
+char letter_anywhere(std::string_view name) {
+  if (char letter = letter_of(kCommonAttributes, name); letter != '\0') return letter;
+  for (const OpSchema& schema : kSchemas)
+    if (char letter = letter_of(schema.attributes, name); letter != '\0') return letter;
+  return '\0';
+}
+
 Error node_error(const Node& node, const std::string& what) {
   return invalid_argument(node.op + " node " + in_quotes(node.name) + ": " + what);
 }
@@ -323,7 +331,7 @@ Status check_node(const Node& node) {
   if (schema != nullptr) MOTET_RETURN_IF_ERROR(check_arity(node, *schema));
   for (const auto& [name, attribute] : node.attributes) {
     char letter = schema == nullptr ? '\0' : letter_of(schema->attributes, name);
-    if (letter == '\0') letter = letter_of(kCommonAttributes, name);
+    if (letter == '\0') letter = letter_anywhere(name);
     size_t wanted = kLetters.find(letter);
     if (letter == '\0' || wanted == type_index(attribute)) continue;
     return node_error(node, "attribute " + in_quotes(name) + " is " + std::string(kTypeNames[type_index(attribute)]) +

@@ -159,6 +159,7 @@ class NoOps {
     auto first = permutation(inner), second = permutation(outer);
     if (!first || !second || first->size() != second->size()) return false;
     std::vector<int64_t> both;
+    both.reserve(second->size());
     for (int64_t axis : *second) both.push_back((*first)[static_cast<size_t>(axis)]);
     outer.inputs[0] = inner.inputs[0];
     outer.attributes.insert_or_assign("perm", Attribute(std::move(both)));
