@@ -54,7 +54,6 @@ Status slice(Inference& n) {
       (steps_given && steps->size() != count)) {
     return n.error("starts, ends, axes and steps must have equal lengths, up to the rank of " + shape_text(*from));
   }
-  IntData data;
   for (size_t i = 0; i < count; ++i) {
     MOTET_ASSIGN(size_t axis, n.axis(axes_given ? (*axes)[i] : static_cast<int64_t>(i), from->size()));
     Dim& dim = to[axis];
@@ -64,6 +63,7 @@ Status slice(Inference& n) {
       auto [start, size] = clamp_slice(b, dim.extent);
       auto whole = from->size() == 1 ? n.data(0) : std::nullopt;
       if (whole && static_cast<int64_t>(whole->size()) == dim.extent) {
+        IntData data;
         for (int64_t k = 0; k < size; ++k) data.push_back((*whole)[static_cast<size_t>(start + k * b.step)]);
         n.set_data(0, std::move(data));
       }
