@@ -22,12 +22,13 @@ struct Bounds {
 
 // Start and number of elements of one sliced axis, by ONNX Slice's clamping.
 std::pair<int64_t, int64_t> clamp_slice(const Bounds& b, int64_t extent) {
+  if (extent == 0) return {0, 0};
   auto clamp = [&](int64_t at, int64_t low, int64_t high) { return std::clamp(at < 0 ? at + extent : at, low, high); };
   int64_t start = b.step > 0 ? clamp(b.start, 0, extent) : clamp(b.start, 0, extent - 1);
   int64_t end = b.step > 0 ? clamp(b.end, 0, extent) : clamp(b.end, -1, extent - 1);
   int64_t span = b.step > 0 ? end - start : start - end;
   uint64_t stride = b.step > 0 ? static_cast<uint64_t>(b.step) : uint64_t{0} - static_cast<uint64_t>(b.step);
-  if (span <= 0 || extent == 0) return {start, 0};
+  if (span <= 0) return {start, 0};
   return {start, static_cast<int64_t>((static_cast<uint64_t>(span) - 1) / stride) + 1};
 }
 
