@@ -2,7 +2,6 @@
 """Start, drain, deadlines, cancellation, metrics: against the built server."""
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import unittest
 import numpy as np
 import tritonclient.grpc as grpcclient
 import tritonclient.http as httpclient
-from support import MODELS, MOTET, WIRE_REPOSITORY, Server
+from support import MOTET, WIRE_REPOSITORY, Server, copy_model
 from tritonclient.utils import InferenceServerException
 
 
@@ -25,6 +24,13 @@ def image(module, rows=1):
 
 
 class Lifecycle(unittest.TestCase):
+    def repository(self, *models):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        for model in models:
+            copy_model(model, folder.name)
+        return folder.name
+
     def test_control_none_loads_all_and_refuses_control(self):
         with Server([WIRE_REPOSITORY]) as server:
             client = httpclient.InferenceServerClient(server.http)
@@ -34,7 +40,8 @@ class Lifecycle(unittest.TestCase):
             client.close()
 
     def test_sigterm_answers_what_is_open(self):
-        server = Server([MODELS], "--model-control-mode=explicit", "--load-model=super_resolution_10")
+        repository = self.repository("super_resolution_10")
+        server = Server([repository])
         client = httpclient.InferenceServerClient(server.http, concurrency=8, network_timeout=60)
         tensor = httpclient.InferInput("input", [1, 1, 224, 224], "FP32")
         tensor.set_data_from_numpy(np.zeros((1, 1, 224, 224), dtype=np.float32))
@@ -49,7 +56,7 @@ class Lifecycle(unittest.TestCase):
             except InferenceServerException as error:
                 self.assertIn("shutting down", str(error))
         client.close()
-        self.assertEqual(server.stop(), 0)
+        self.assertEqual(server.process.wait(60), 0)  # a second SIGTERM would end it at once
         self.assertGreaterEqual(answered, 1)
         os.unlink(server.log_path)
 
@@ -66,22 +73,18 @@ class Lifecycle(unittest.TestCase):
 
     def test_deadlines_shed_and_slo(self):
         with tempfile.TemporaryDirectory() as repository:
-            shutil.copytree(os.path.join(MODELS, "mobilenet_v2"), f"{repository}/m", ignore=shutil.ignore_patterns("golden", "LICENSE*"))
-            config = open(f"{repository}/m/config.pbtxt").read()
-            config = re.sub(r'^name: .*$', "", config, flags=re.M)
-            config = re.sub(r'parameters \{ key: "slo_ms"[^}]*\}[^}]*\}', "", config)
-            open(f"{repository}/m/config.pbtxt", "w").write(config + '\nparameters { key: "slo_ms" value { string_value: "0.001" } }\n')
-            with Server([repository], "--model-control-mode=explicit", "--load-model=m") as server:
+            copy_model("mobilenet_v2", repository, slo_ms=0.001)
+            with Server([repository], "--model-control-mode=explicit", "--load-model=mobilenet_v2") as server:
                 client = httpclient.InferenceServerClient(server.http)
                 with self.assertRaisesRegex(InferenceServerException, "(?i)deadline|SLO"):
-                    client.infer("m", image(httpclient))
+                    client.infer("mobilenet_v2", image(httpclient))
                 metrics = server.metrics_text()
-                self.assertRegex(metrics, r'nv_inference_request_failure\{model="m",reason="REJECTED",version="1"\} 1|nv_inference_request_failure\{model="m",version="1",reason="REJECTED"\} 1')
-                self.assertRegex(metrics, r'motet_slo_missed_total\{model="m",version="1"\} 1')
+                self.assertRegex(metrics, r'nv_inference_request_failure\{model="mobilenet_v2",reason="REJECTED",version="1"\} 1|nv_inference_request_failure\{model="mobilenet_v2",version="1",reason="REJECTED"\} 1')
+                self.assertRegex(metrics, r'motet_slo_missed_total\{model="mobilenet_v2",version="1"\} 1')
                 client.close()
 
     def test_a_client_that_leaves(self):
-        with Server([MODELS], "--model-control-mode=explicit", "--load-model=mobilenet_v2", "--load-model=super_resolution_10") as server:
+        with Server([self.repository("mobilenet_v2", "super_resolution_10")]) as server:
             client = grpcclient.InferenceServerClient(server.grpc)
             tensor = grpcclient.InferInput("input", [4, 1, 224, 224], "FP32")
             tensor.set_data_from_numpy(np.zeros((4, 1, 224, 224), dtype=np.float32))
@@ -100,7 +103,7 @@ class Lifecycle(unittest.TestCase):
             client.close()
 
     def test_metrics_are_real(self):
-        with Server([MODELS], "--model-control-mode=explicit", "--load-model=mobilenet_v2") as server:
+        with Server([self.repository("mobilenet_v2")]) as server:
             client = httpclient.InferenceServerClient(server.http)
             for _ in range(3):
                 client.infer("mobilenet_v2", image(httpclient))

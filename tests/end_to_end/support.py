@@ -1,5 +1,7 @@
 """What the end-to-end tests share: paths, and a server for a whole test class."""
 import os
+import re
+import shutil
 import sys
 import unittest
 
@@ -9,6 +11,19 @@ from motet_server import BUILD, MOTET, Server  # noqa: E402,F401
 
 WIRE_REPOSITORY = os.path.join(ROOT, "tests", "conformance", "wire", "repo")
 MODELS = os.path.join(ROOT, "models")
+
+
+def copy_model(name, repository, slo_ms=None):
+    """Copies a shipped model into `repository` with that SLO, or none, so that a test on a slow machine is not shed."""
+    target = os.path.join(repository, name)
+    shutil.copytree(os.path.join(MODELS, name), target, ignore=shutil.ignore_patterns("golden", "LICENSE*"))
+    with open(os.path.join(target, "config.pbtxt"), "r+") as config:
+        text = re.sub(r'parameters \{ key: "slo_ms".*\n', "", config.read())
+        if slo_ms is not None:
+            text += f'parameters {{ key: "slo_ms" value {{ string_value: "{slo_ms}" }} }}\n'
+        config.seek(0)
+        config.truncate()
+        config.write(text)
 
 
 class ServedTest(unittest.TestCase):

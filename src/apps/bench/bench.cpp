@@ -4,8 +4,11 @@
 #include <cstdio>
 #include <fstream>
 #include <memory>
+#include <optional>
 
+#include "apps/bench/fill.h"
 #include "apps/bench/print.h"
+#include "apps/bench/server_side.h"
 #include "apps/bench/traffic.h"
 #include "apps/term/progress.h"
 #include "compute/prep/file.h"
@@ -20,6 +23,9 @@ struct Flags {
   std::vector<std::string> inputs;
   std::string arrivals = "poisson";
   std::string json;
+  std::string metrics;
+  std::string burst;
+  double fill = 0;
   double duration_s = 10;
   double timeout_s = 60;
   uint64_t seed = 1;
@@ -74,6 +80,14 @@ void add_options(CLI::App& app, Flags& flags) {
   app.add_option("--timeout", flags.timeout_s, "Seconds after which a query counts as failed")
       ->capture_default_str()
       ->check(CLI::Range(0.001, 86400.0));
+  app.add_option("--fill", flags.fill,
+                 "Rates by a short probe: together the models take this share of what the server can do, divided "
+                 "evenly (0.6: 60 %)")
+      ->check(CLI::Range(0.001, 100.0));
+  app.add_option("--burst", flags.burst,
+                 "SHARE:SECONDS, with --fill: for so long, in the middle of the run, fill this share instead (1.5:3)");
+  app.add_option("--metrics", flags.metrics,
+                 "http://HOST:PORT/metrics of the server: adds batch sizes and core use to the table");
   app.add_option("--json", flags.json,
                  "Also write the report as JSON to this file; - for standard output, without the table");
 }
@@ -124,8 +138,26 @@ Status write_report(const load::Report& report, const bench::Conditions& conditi
   return {};
 }
 
+Status fill(client::Client& client, std::vector<load::Stream>& streams, const Flags& flags,
+            bench::Conditions& conditions) {
+  std::optional<bench::BurstFlag> burst;
+  if (!flags.burst.empty()) {
+    MOTET_ASSIGN(burst, bench::parse_burst_flag(flags.burst));
+  }
+  Nanos duration(static_cast<int64_t>(flags.duration_s * 1e9));
+  conditions.arrivals += ", " + std::to_string(static_cast<int>(flags.fill * 100)) + " % of capacity";
+  if (burst) {
+    conditions.arrivals += " and " + std::to_string(static_cast<int>(burst->length.seconds())) + " s at " +
+                           std::to_string(static_cast<int>(burst->share * 100)) + " %";
+  }
+  return bench::fill_rates(client, streams, flags.fill, burst, duration, flags.seed);
+}
+
 Result<load::Report> run(const Flags& flags, bench::Conditions& conditions) {
+  if (!flags.burst.empty() && flags.fill <= 0) return invalid_argument("--burst needs --fill");
+  if (flags.fill > 0 && flags.concurrency > 0) return invalid_argument("--fill is open loop; --concurrency is not");
   MOTET_ASSIGN(bench::TrafficOptions traffic, traffic_options(flags));
+  traffic.rates_follow = flags.fill > 0;
   MOTET_ASSIGN(std::unique_ptr<client::Client> client, client::Client::create(flags.url));
   conditions = {flags.url,
                 std::string(client->protocol()),
@@ -133,9 +165,9 @@ Result<load::Report> run(const Flags& flags, bench::Conditions& conditions) {
                 cpu_model(),
                 flags.seed,
                 flags.batch};
-  MOTET_RETURN_IF_ERROR(client->server_ready());
   MOTET_ASSIGN(std::vector<load::Stream> streams, bench::make_streams(*client, traffic));
   MOTET_RETURN_IF_ERROR(warm_up(*client, streams, flags.warmup));
+  if (flags.fill > 0) MOTET_RETURN_IF_ERROR(fill(*client, streams, flags, conditions));
   load::Options options;
   options.duration = Nanos(static_cast<int64_t>(flags.duration_s * 1e9));
   options.seed = flags.seed;
@@ -144,8 +176,17 @@ Result<load::Report> run(const Flags& flags, bench::Conditions& conditions) {
     progress.set(std::min(elapsed, options.duration).value / 1'000'000);
   };
   load::SteadyPacer pacer;
-  if (flags.concurrency > 0) return load::run_closed_loop(*client, streams, flags.concurrency, options, pacer);
-  return load::run_open_loop(*client, streams, options, pacer);
+  bench::ServerCounters before;
+  if (!flags.metrics.empty()) {
+    MOTET_ASSIGN(before, bench::fetch_metrics(flags.metrics));
+  }
+  auto report = flags.concurrency > 0 ? load::run_closed_loop(*client, streams, flags.concurrency, options, pacer)
+                                      : load::run_open_loop(*client, streams, options, pacer);
+  if (report.ok() && !flags.metrics.empty()) {
+    MOTET_ASSIGN(bench::ServerCounters after, bench::fetch_metrics(flags.metrics));
+    conditions.server = bench::difference(before, after);
+  }
+  return report;
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // A load Report as a table and as JSON. Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "apps/bench/server_side.h"
 #include "body/load/report.h"
 
 namespace motet::bench {
@@ -15,6 +17,7 @@ struct Conditions {
   std::string cpu;       // of the machine that generated the load
   uint64_t seed = 0;
   int64_t batch = 1;
+  std::optional<ServerCounters> server;  // what the server counted during the run
 };
 
 std::string report_table(const load::Report& report, const Conditions& conditions);

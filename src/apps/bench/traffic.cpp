@@ -111,6 +111,10 @@ Result<std::vector<client::Request>> make_requests(const Known& known, const Tra
 
 Result<brain::ArrivalSpec> make_arrivals(const ModelFlag& flag, const TrafficOptions& options,
                                          const brain::TraceArrivals& trace) {
+  if (options.rates_follow) {
+    if (flag.per_s) return invalid_argument("--model " + flag.model + " has a rate, which --fill finds by itself");
+    return brain::ArrivalSpec(brain::PoissonArrivals{1});
+  }
   bool rated = !options.closed_loop && options.arrivals.kind != ArrivalKind::kTrace;
   if (rated && !flag.per_s)
     return invalid_argument("--model " + flag.model + " needs a rate in queries a second: " + flag.model + ":RATE");

@@ -38,6 +38,7 @@ struct TrafficOptions {
   std::vector<ModelFlag> models;
   ArrivalFlag arrivals;
   bool closed_loop = false;
+  bool rates_follow = false;  // --fill sets them once the server has been probed
   int64_t batch = 1;
   uint64_t seed = 1;
   std::map<std::string, Shape> shapes;

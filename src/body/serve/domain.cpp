@@ -188,7 +188,8 @@ void Domain::settle(const brain::Event& event) {
   if (auto found = batches_.find(ended); ended && found != batches_.end()) {
     const Batch& batch = found->second;
     if (std::holds_alternative<brain::Finished>(event)) {
-      batch.instance->counters->execution(batch.rows, batch.padded, batch.input, batch.infer, batch.output);
+      batch.instance->counters->execution(batch.rows, batch.padded, batch.input, batch.infer, batch.output,
+                                          batch.infer * batch.cores);
     }
     batches_.erase(found);
     runner_.forget(ended);
@@ -230,6 +231,7 @@ void Domain::start_execution(const brain::Start& action) {
   batch.instance = instance(action.instance);
   batch.queries = action.queries;
   batch.started_at = began;
+  batch.cores = action.cores.size();
   std::vector<engine::QueryInputs> inputs;
   for (QueryId id : action.queries) {
     auto found = open_.find(id);

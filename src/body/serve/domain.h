@@ -79,6 +79,7 @@ class Domain {
     std::vector<std::shared_ptr<const std::vector<NamedTensor>>> inputs;
     int rows = 0;
     int padded = 0;
+    int cores = 0;
     Nanos started_at, input, infer, output;
   };
   struct Open {

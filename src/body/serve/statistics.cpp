@@ -68,6 +68,8 @@ ModelCounters::ModelCounters(observe::Registry& r, const std::string& name, int6
       batch_rows(r.histogram("motet_batch_rows", "Rows in a batch", labels_of(name, number), observe::batch_bounds())),
       padded_rows_total(r.counter("motet_padded_rows_total", "Rows computed only to fill a compiled batch size",
                                   labels_of(name, number))),
+      core_us_total(r.counter("motet_core_time_us_total", "Time on the cores times the cores held, microseconds",
+                              labels_of(name, number))),
       slo_met(r.counter("motet_slo_met_total", "Queries answered within the model's SLO", labels_of(name, number))),
       slo_missed(r.counter("motet_slo_missed_total", "Queries shed, failed or answered after the model's SLO",
                            labels_of(name, number))) {
@@ -108,7 +110,8 @@ void ModelCounters::query_failed(const QueryTimes& t, FailureReason reason, bool
   add(totals_.fail, t.total);
 }
 
-void ModelCounters::execution(int rows, int padded, Nanos input, Nanos infer, Nanos output) {
+void ModelCounters::execution(int rows, int padded, Nanos input, Nanos infer, Nanos output, Nanos core_time) {
+  core_us_total.add(micros(core_time));
   exec_count.add();
   execution_seconds.observe(infer.seconds());
   batch_rows.observe(rows);

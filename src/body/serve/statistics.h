@@ -26,7 +26,8 @@ struct ModelCounters {
 
   void query_ok(const QueryTimes& times, int rows, bool within_slo);
   void query_failed(const QueryTimes& times, FailureReason reason, bool counts_against_slo);
-  void execution(int rows, int padded_rows, Nanos input, Nanos infer, Nanos output);
+  // `core_time`: time on the cores times the cores held.
+  void execution(int rows, int padded_rows, Nanos input, Nanos infer, Nanos output, Nanos core_time);
   // Queries that arrived, less those that started or were answered.
   void add_pending(int64_t queries) { pending.add(static_cast<double>(queries)); }
   api::ModelStatistics statistics() const;
@@ -57,6 +58,7 @@ struct ModelCounters {
   observe::Histogram& execution_seconds;
   observe::Histogram& batch_rows;
   observe::Counter& padded_rows_total;
+  observe::Counter& core_us_total;
   observe::Counter& slo_met;
   observe::Counter& slo_missed;
 
