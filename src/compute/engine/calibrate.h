@@ -10,7 +10,7 @@
 namespace motet::engine {
 
 struct Measurement {
-  std::vector<Nanos> steps;  // per step of the program's body, the shortest of the rounds; a branch with all it runs
+  std::vector<Nanos> steps;  // per step of the program's body, the shortest of the rounds; a branch: its longer side
   Nanos total;               // their sum: what a round takes when nothing else runs
 };
 

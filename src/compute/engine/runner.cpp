@@ -1,6 +1,7 @@
 #include "compute/engine/runner.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -32,7 +33,8 @@ int64_t CompiledProgram::longest_path() const {
 }
 
 Runner::Runner(const CompiledProgram& program, std::byte* arena, std::vector<std::byte*> inputs,
-               std::vector<std::byte*> outputs) {
+               std::vector<std::byte*> outputs, Branches branches)
+    : branches_(branches) {
   push(program, arena, inputs, outputs, program.longest_path());
 }
 
@@ -67,6 +69,12 @@ void Runner::enter(const Step& step) {
   push(taken, arena, inputs, outputs, done_ + longest);
 }
 
+void Runner::skip(const Step& step) {
+  const Frame& frame = frames_.back();
+  for (const StepOperand& o : step.outputs)
+    if (o.buffer != kNoBuffer) std::memset(frame.addresses[static_cast<size_t>(o.buffer)], 0, o.view.bytes());
+}
+
 Status Runner::run_kernel(const Step& step, const StepInfo& info, device::Team& team) {
   const Frame& frame = frames_.back();
   auto place = [&](const std::vector<StepOperand>& operands, std::vector<TensorView>& views) {
@@ -98,7 +106,7 @@ Status Runner::step(device::Team& team) {
   ++done_;
   Status status;
   if (step.branch) {
-    enter(step);
+    branches_ == Branches::kRun ? enter(step) : skip(step);
   } else {
     status = run_kernel(step, info, team);
   }

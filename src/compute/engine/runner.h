@@ -13,9 +13,12 @@ namespace motet::engine {
 
 class Runner {
  public:
+  // What to do at a branch: run the side that the data choose, or clear its results and go on.
+  enum class Branches : uint8_t { kRun, kSkip };
+
   // `arena` holds program.arena bytes; inputs and outputs are where the program's ports lie.
   Runner(const CompiledProgram& program, std::byte* arena, std::vector<std::byte*> inputs,
-         std::vector<std::byte*> outputs);
+         std::vector<std::byte*> outputs, Branches branches = Branches::kRun);
 
   bool done() const { return frames_.empty(); }
   // Runs the next step. An Error is a fault of the data, naming the node. REQUIRES: !done().
@@ -24,10 +27,6 @@ class Runner {
   int64_t steps_done() const { return done_; }
   // The step that runs next, wherever it is. REQUIRES: !done().
   const Step& next_step() const { return frames_.back().program->body[frames_.back().next]; }
-  // The step of the outermost program that runs next.
-  size_t position() const { return frames_.empty() ? 0 : frames_.front().next; }
-  // True while steps of a branch run; position() is then past the branch's own step.
-  bool inside_branch() const { return frames_.size() > 1; }
 
  private:
   struct Frame {
@@ -41,8 +40,10 @@ class Runner {
   void push(const CompiledProgram& program, std::byte* arena, const std::vector<std::byte*>& inputs,
             const std::vector<std::byte*>& outputs, int64_t ends_at);
   void enter(const Step& step);
+  void skip(const Step& step);
   Status run_kernel(const Step& step, const StepInfo& info, device::Team& team);
 
+  const Branches branches_;
   std::vector<Frame> frames_;  // the last is running
   int64_t done_ = 0;
   std::vector<TensorView> inputs_, outputs_;  // of the step that runs, kept for their memory

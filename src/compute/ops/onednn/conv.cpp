@@ -44,10 +44,21 @@ Desc plain_weights(const Shape& shape, int64_t groups, bool transposed) {
   return {dims, dnnl::memory::data_type::f32, strides};
 }
 
+// A convolution along the height of pictures one pixel wide is the same memory along the width of pictures one pixel
+// high, where oneDNN's kernels have something to vectorise over.
+void lay_column_flat(Problem& p, Shape& weights) {
+  bool column = p.source.size() == 4 && p.source[3] == 1 && p.destination[3] == 1 && weights[3] == 1 &&
+                p.window.pad_begin[1] == 0 && p.window.pad_end[1] == 0;
+  if (!column) return;
+  for (Dims* dims : {&p.source, &p.destination, &weights}) std::swap((*dims)[2], (*dims)[3]);
+  Window& w = p.window;
+  for (Dims* dims : {&w.kernel, &w.strides, &w.dilations, &w.pad_begin, &w.pad_end}) std::swap((*dims)[0], (*dims)[1]);
+}
+
 Result<Problem> read_problem(const NodeRequest& request, bool transposed) {
   if (auto error = refuse_unless_f32(request)) return *error;
   const Shape& in = request.inputs[0].shape;
-  const Shape& weights = request.inputs[1].shape;
+  Shape weights = request.inputs[1].shape;
   const Shape& out = request.outputs[0].shape;
   if (in.size() < 3 || in.size() > 5) return unsupported("convolution of rank " + std::to_string(in.size()));
   Problem p{.request = request, .source = in, .destination = out};
@@ -61,6 +72,7 @@ Result<Problem> read_problem(const NodeRequest& request, bool transposed) {
   } else {
     MOTET_ASSIGN(p.window, read_window(request.node, in, out, kernel));
   }
+  lay_column_flat(p, weights);
   p.weights_plain = plain_weights(weights, p.groups, transposed);
   p.weights = p.weights_plain.dims();
   p.bias = bias_given(request);

@@ -187,6 +187,8 @@ const Layout kLayouts[] = {Layout::kRowMajor, Layout::kNhwc, Layout::kNChw8c, La
 
 TEST(OneDnn, ConvolutionMatchesPlainInEveryLayout) {
   const Conv problems[] = {
+      {.n = 2, .c = 16, .h = 40, .w = 1, .m = 32, .kh = 5, .kw = 1, .groups = 1, .stride = 1, .top = 2, .bottom = 1},
+      {.n = 1, .c = 16, .h = 1, .w = 21, .m = 8, .kh = 1, .kw = 3, .groups = 1, .stride = 2, .left = 1, .right = 1},
       {.n = 2,
        .c = 3,
        .h = 17,
