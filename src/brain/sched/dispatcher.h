@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/result.h"
 #include "brain/sched/state.h"
 
 namespace motet::brain {

@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "base/core_set.h"
-#include "brain/control/event.h"
+#include "base/result.h"
+#include "brain/sched/features.h"
 #include "brain/predict/latency.h"
 
 namespace motet::brain {
@@ -119,6 +120,7 @@ struct Bucket {
   Queue queue;
   int executions = 0;
   uint64_t last_used = 0;  // rises with every use
+  Nanos last_started;      // an execution of it; before the first, when it became ready
   Bytes bytes;             // charged for its programs
 
   // Under which it stands in Ready and in Deadlines; kept by the loop.
