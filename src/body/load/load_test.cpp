@@ -237,6 +237,17 @@ TEST(Report, PercentilesAreNearestRank) {
   EXPECT_EQ(StreamReport{}.percentile(0.5), Nanos(0));
 }
 
+TEST(Report, ErrorsThatDifferInNumbersAreOneKind) {
+  Recorder recorder("m", kNever, 1);
+  for (int i = 0; i < 20; ++i)
+    recorder.answered(unavailable("queue of " + std::to_string(i) + " is full"), Nanos(1), Nanos(1));
+  recorder.answered(invalid_argument("wrong"), Nanos(1), Nanos(1));
+  StreamReport report = recorder.finish();
+  EXPECT_EQ(report.errors, (std::map<std::string, uint64_t>{{"queue of 0 is full", 20}, {"wrong", 1}}));
+  EXPECT_EQ(report.shed, 20u);
+  EXPECT_EQ(report.failed, 1u);
+}
+
 TEST(Payload, FollowsTheSignature) {
   client::ModelMetadata model{"m",
                               {"1"},

@@ -2,11 +2,26 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 namespace motet::load {
 namespace {
 constexpr size_t kMaxErrorKinds = 8;
+
+// Each run of digits as one '#'.
+std::string without_numbers(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    bool digit = c >= '0' && c <= '9';
+    if (!digit)
+      out += c;
+    else if (out.empty() || out.back() != '#')
+      out += '#';
+  }
+  return out;
 }
+
+}  // namespace
 
 double StreamReport::attainment() const {
   return intended == 0 ? 1 : static_cast<double>(within_slo) / static_cast<double>(intended);
@@ -59,11 +74,12 @@ void Recorder::answered(const Status& status, Nanos latency, Nanos at) {
     return;
   }
   ++(status.error().code == Code::kUnavailable ? report_.shed : report_.failed);
-  auto known = report_.errors.find(status.error().message);
-  if (known != report_.errors.end())
-    ++known->second;
-  else if (report_.errors.size() < kMaxErrorKinds)
-    report_.errors[status.error().message] = 1;
+  const std::string& text = status.error().message;
+  std::string kind = without_numbers(text);
+  auto known = kinds_.find(kind);
+  if (known == kinds_.end() && kinds_.size() == kMaxErrorKinds) return;
+  if (known == kinds_.end()) known = kinds_.emplace(std::move(kind), text).first;
+  ++report_.errors[known->second];
 }
 
 StreamReport Recorder::finish() {

@@ -21,14 +21,15 @@ struct StreamReport {
   uint64_t intended = 0;  // queries the schedule held
   uint64_t sent = 0;
   uint64_t served = 0;
-  uint64_t shed = 0;                       // answered kUnavailable: refused in time
-  uint64_t failed = 0;                     // any other error
-  uint64_t unsent = 0;                     // not sent: too many were open already
-  uint64_t within_slo = 0;                 // served within it; all served when there is none
-  Nanos max_send_lag;                      // how late the generator itself was, at worst
-  Nanos span;                              // from the start to the last answer
-  std::vector<Nanos> latencies;            // of the served, ascending
-  std::map<std::string, uint64_t> errors;  // text of the failed and shed, the first few kinds
+  uint64_t shed = 0;             // answered kUnavailable: refused in time
+  uint64_t failed = 0;           // any other error
+  uint64_t unsent = 0;           // not sent: too many were open already
+  uint64_t within_slo = 0;       // served within it; all served when there is none
+  Nanos max_send_lag;            // how late the generator itself was, at worst
+  Nanos span;                    // from the start to the last answer
+  std::vector<Nanos> latencies;  // of the served, ascending
+  // Of the failed and shed, by the first text of its kind; texts that differ only in numbers are one kind.
+  std::map<std::string, uint64_t> errors;
 
   // Share of the intended queries that were served within the SLO; 1 when none was intended.
   double attainment() const;
@@ -58,7 +59,8 @@ class Recorder {
 
  private:
   std::mutex mutex_;
-  StreamReport report_;  // guarded by mutex_
+  StreamReport report_;                       // guarded by mutex_
+  std::map<std::string, std::string> kinds_;  // guarded by mutex_: text without numbers to the text that came first
 };
 
 }  // namespace motet::load
