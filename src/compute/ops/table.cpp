@@ -8,6 +8,7 @@
 #include "compute/ops/norm/norm.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/pool/pool.h"
+#include "compute/ops/quant/quant.h"
 #include "compute/ops/reduce/reduce.h"
 #include "compute/ops/reference.h"
 #include "compute/ops/resize/resize.h"
@@ -160,6 +161,11 @@ constexpr Row kSequenceRows[] = {
     {kOnnx, "Upsample", {kOnednn<onednn::plan_resampling>, kComputing<plan_resize>}},
 };
 
+constexpr Row kQuantRows[] = {
+    {kOnnx, "DequantizeLinear", {kComputing<plan_dequantize>}},
+    {kOnnx, "QuantizeLinear", {kComputing<plan_quantize>}},
+};
+
 constexpr Row kMoveRows[] = {
     {kOnnx, "Cast", {kComputing<plan_cast>}},
     {kOnnx, "CastLike", {kComputing<plan_cast>}},
@@ -200,7 +206,7 @@ constexpr Row kMoveRows[] = {
 };
 
 constexpr std::span<const Row> kAll[] = {kUnaryRows,  kBinaryRows,   kLinearRows, kNormRows,
-                                         kReduceRows, kSequenceRows, kMoveRows};
+                                         kReduceRows, kSequenceRows, kQuantRows,  kMoveRows};
 
 }  // namespace
 

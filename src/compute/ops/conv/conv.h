@@ -8,6 +8,5 @@ namespace motet::ops {
 
 Result<KernelPtr> plan_conv(const NodeRequest& request);
 Result<KernelPtr> plan_conv_transpose(const NodeRequest& request);
-Result<KernelPtr> plan_conv_integer(const NodeRequest& request);  // u8 or i8 to i32, with zero points
 
 }  // namespace motet::ops

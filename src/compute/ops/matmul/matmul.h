@@ -8,6 +8,5 @@ namespace motet::ops {
 
 Result<KernelPtr> plan_matmul(const NodeRequest& request);
 Result<KernelPtr> plan_gemm(const NodeRequest& request);
-Result<KernelPtr> plan_matmul_integer(const NodeRequest& request);  // u8 or i8 to i32, with zero points
 
 }  // namespace motet::ops

@@ -11,7 +11,8 @@ double coordinate(const std::string& mode, const SamplingAxis& a, int64_t x) {
   const auto at = static_cast<double>(x), in = static_cast<double>(a.in), out = static_cast<double>(a.out);
   if (mode == "asymmetric") return at / a.scale;
   if (mode == "tf_half_pixel_for_nn") return (at + 0.5) / a.scale;
-  if (mode == "align_corners") return a.out == 1 ? 0 : at * (in - 1) / (out - 1);
+  // The resized length as the scale gives it, before rounding down.
+  if (mode == "align_corners") return a.out == 1 ? 0 : at * (in - 1) / (a.scale * in - 1);
   if (mode == "pytorch_half_pixel") return a.out == 1 ? 0 : (at + 0.5) / a.scale - 0.5;
   if (mode == "tf_crop_and_resize") {
     if (a.out == 1) return 0.5 * (a.roi_begin + a.roi_end) * (in - 1);
