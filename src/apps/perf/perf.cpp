@@ -22,6 +22,7 @@ struct Options {
   int threads = 0;
   double seconds = 3;
   std::vector<std::string> shapes;
+  std::vector<std::string> values;
   std::vector<std::string> disabled_passes;
   std::string layout = "measured";
   bool json = false;
@@ -58,7 +59,12 @@ Result<Subject> prepare(const Options& options, int threads) {
                                  .disabled_passes = {options.disabled_passes.begin(), options.disabled_passes.end()},
                                  .layout = layout};
   MOTET_ASSIGN(subject.program, subject.model->compile(shapes, compile));
-  subject.inputs = draw_inputs(*subject.program);
+  std::map<std::string, double> values;
+  for (const std::string& text : options.values) {
+    MOTET_ASSIGN(auto value, parse_value(text));
+    values.insert(std::move(value));
+  }
+  MOTET_ASSIGN(subject.inputs, draw_inputs(*subject.program, values));
   for (const auto& step : subject.program->steps()) subject.flops += step.flops;
   return subject;
 }
@@ -260,6 +266,8 @@ int perf_main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--shape", options.shapes, "NAME=1x3x224x224: the shape of one input (repeatable)");
+  app.add_option("--value", options.values,
+                 "NAME=16000: fill an input with a number (repeatable); others are random or 0");
   app.add_option("--disable-pass", options.disabled_passes,
                  "a graph pass to leave out (repeatable); `motet inspect` lists them");
   app.add_option("--layout", options.layout,

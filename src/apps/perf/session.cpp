@@ -124,14 +124,53 @@ Result<std::optional<ops::Layout>> parse_layout(const std::string& text) {
   return invalid_argument("layout '" + text + "'; measured, nChw16c, nChw8c, nhwc and any are accepted");
 }
 
-std::vector<Tensor> draw_inputs(const engine::Program& program) {
+Result<std::pair<std::string, double>> parse_value(const std::string& text) {
+  size_t equals = text.rfind('=');
+  double value = 0;
+  const char* end = text.data() + text.size();
+  bool sound = equals != std::string::npos && equals > 0 && equals + 1 < text.size();
+  if (sound) {
+    auto [stopped, error] = std::from_chars(text.data() + equals + 1, end, value);
+    sound = error == std::errc() && stopped == end;
+  }
+  if (!sound) return invalid_argument("value '" + text + "' is not of the form NAME=16000");
+  return std::make_pair(text.substr(0, equals), value);
+}
+
+namespace {
+
+Status fill(const Tensor& tensor, const std::string& name, double value) {
+  auto set = [&](auto zero) {
+    for (auto& x : tensor.view().as<decltype(zero)>()) x = static_cast<decltype(zero)>(value);
+    return Status();
+  };
+  switch (tensor.dtype()) {
+    case DType::kF32: return set(float{});
+    case DType::kF64: return set(double{});
+    case DType::kI64: return set(int64_t{});
+    case DType::kI32: return set(int32_t{});
+    case DType::kU8: return set(uint8_t{});
+    default:
+      return unsupported("--value for input '" + name + "' of type " + std::string(dtype_kserve_name(tensor.dtype())));
+  }
+}
+
+}  // namespace
+
+Result<std::vector<Tensor>> draw_inputs(const engine::Program& program, const std::map<std::string, double>& values) {
   std::vector<Tensor> inputs;
   Random random(1, "perf inputs");
+  size_t used = 0;
   for (const engine::Port& port : program.inputs()) {
     inputs.push_back(Tensor::zeros(port.dtype, port.shape));
-    if (port.dtype != DType::kF32) continue;
-    for (float& x : inputs.back().view().as<float>()) x = static_cast<float>(random.uniform());
+    if (auto given = values.find(port.name); given != values.end()) {
+      MOTET_RETURN_IF_ERROR(fill(inputs.back(), port.name, given->second));
+      ++used;
+    } else if (port.dtype == DType::kF32) {
+      for (float& x : inputs.back().view().as<float>()) x = static_cast<float>(random.uniform());
+    }
   }
+  if (used != values.size()) return invalid_argument("--value names an input that the model does not have");
   return inputs;
 }
 

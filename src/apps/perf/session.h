@@ -28,8 +28,12 @@ Result<std::pair<std::string, Shape>> parse_shape(const std::string& text);
 Result<std::vector<Shape>> bind_shapes(const engine::Model& model, int64_t batch,
                                        const std::map<std::string, Shape>& given);
 
-// Inputs drawn from a fixed stream: f32 in [0, 1), zeros for other types.
-std::vector<Tensor> draw_inputs(const engine::Program& program);
+// "name=16000" as given on the command line.
+Result<std::pair<std::string, double>> parse_value(const std::string& text);
+
+// Inputs filled with the values given by name, else drawn from a fixed stream: f32 in [0, 1), zeros for other types. An
+// Error names an input that the program does not have, or that holds no numbers.
+Result<std::vector<Tensor>> draw_inputs(const engine::Program& program, const std::map<std::string, double>& values);
 
 // "nChw16c", "nChw8c", "nhwc", "any" as --layout takes them; nothing for "measured".
 Result<std::optional<ops::Layout>> parse_layout(const std::string& text);

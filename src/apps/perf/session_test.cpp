@@ -51,6 +51,21 @@ TEST(Session, BindsOpenExtents) {
   EXPECT_EQ(*bind_shapes(**batched, 8, {}), (std::vector<Shape>{{8, 3, 224, 224}}));
 }
 
+TEST(Session, FillsInputsWithGivenValues) {
+  auto value = parse_value("sr=16000");
+  ASSERT_TRUE(value.ok());
+  EXPECT_EQ(*value, std::make_pair(std::string("sr"), 16000.0));
+  for (const char* wrong : {"sr", "=1", "sr=", "sr=1x"}) EXPECT_FALSE(parse_value(wrong).ok()) << wrong;
+  auto model = engine::Model::load("models/silero_vad/1/model.onnx");
+  ASSERT_TRUE(model.ok());
+  auto program = (*model)->compile({{1, 576}, {2, 1, 128}, {}}, {.calibrate = false});
+  ASSERT_TRUE(program.ok()) << program.error().message;
+  auto inputs = draw_inputs(**program, {{"sr", 16000}});
+  ASSERT_TRUE(inputs.ok());
+  EXPECT_EQ((*inputs)[2].view().as<int64_t>()[0], 16000);
+  EXPECT_FALSE(draw_inputs(**program, {{"rate", 1}}).ok());
+}
+
 TEST(Session, ReadsLayouts) {
   EXPECT_FALSE(parse_layout("measured")->has_value());
   EXPECT_EQ(*parse_layout("nhwc"), ops::Layout::kNhwc);
@@ -84,7 +99,7 @@ TEST(Commands, HelpNamesEveryOption) {
     EXPECT_EQ(run_command(main, {name}).first, 2);
   };
   expect(perf_main, "perf",
-         {"--batch", "--threads", "--seconds", "--shape", "--layout", "--json", "--profile", "--control"});
+         {"--batch", "--threads", "--seconds", "--shape", "--value", "--layout", "--json", "--profile", "--control"});
   expect(run_main, "run", {"--inputs", "--outputs", "--threads"});
   expect(inspect_main, "inspect",
          {"--batch", "--threads", "--shape", "--layout", "--json", "--no-times", "--disable-pass"});

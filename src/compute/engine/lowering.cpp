@@ -101,6 +101,8 @@ class Lowering {
   Result<int> deliver(ValueId id, Layout layout);
   Result<int> deliver_constant(ValueId id, const TensorSpec& plain, Layout layout);
   std::string key_of(const Node& node) const;
+  // For people: many exporters leave nodes unnamed.
+  std::string name_of(const Node& node) const { return node.name.empty() ? key_of(node) : node.name; }
   bool may_destroy(int buffer, int index) const;
   void add_step(Step step, StepInfo info);
   void add_copy(const StepOperand& from, const StepOperand& to, Layout layout, const std::string& name);
@@ -362,7 +364,7 @@ Status Lowering::lower_branch(const Node& node) {
   size_t arena = std::max(then->arena, otherwise->arena);
   if (arena > 0) step.scratch = add_buffer({.kind = Buffer::Kind::kArena, .bytes = arena}, kNoValue);
   program_->packed += then->packed + otherwise->packed;
-  StepInfo info{.node = node.name, .op = "If", .implementation = "branch"};
+  StepInfo info{.node = name_of(node), .op = "If", .implementation = "branch"};
   for (const auto& side : {then, otherwise}) {
     double flops = 0;
     for (const StepInfo& inner : side->infos) flops += inner.flops;
@@ -448,7 +450,7 @@ Status Lowering::lower_kernel(int index, const Node& node) {
   auto planned = ops::plan_kernel(request);
   if (!planned.ok()) {
     Error error = planned.error();
-    error.message = "node '" + node.name + "': " + error.message;
+    error.message = "node '" + name_of(node) + "': " + error.message;
     return error;
   }
   const ops::Kernel& kernel = *planned->kernel;
@@ -464,7 +466,7 @@ Status Lowering::lower_kernel(int index, const Node& node) {
   for (size_t o = 0; o < node.outputs.size(); ++o) MOTET_RETURN_IF_ERROR(place_output(index, node, kernel, o, step));
   if (kernel.scratch_bytes() > 0)
     step.scratch = add_buffer({.kind = Buffer::Kind::kArena, .bytes = kernel.scratch_bytes()}, kNoValue);
-  StepInfo info{.node = node.name,
+  StepInfo info{.node = name_of(node),
                 .op = step_name(node),
                 .implementation = kernel.implementation(),
                 .refusals = std::move(planned->refusals),
