@@ -131,6 +131,7 @@ void bucket_loaded(Domain& d, Instance& instance, const Loaded& event) {
   bucket.bytes = event.bytes;
   bucket.phase = BucketPhase::kReady;
   bucket.last_used = ++d.last_use;
+  bucket.last_started = d.now;
   recheck_rows(d, bucket);
   reindex(d, bucket);
 }

@@ -132,6 +132,7 @@ void start(Domain& d, const StartBatch& decision) {
   ++bucket.executions;
   ++bucket.instance->running;
   bucket.last_used = ++d.last_use;
+  bucket.last_started = d.now;
   d.actions.push_back(std::move(action));
 }
 

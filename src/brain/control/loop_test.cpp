@@ -568,8 +568,13 @@ TEST(Loop, ImpossibleTimesTeachNothing) {
   EXPECT_EQ(starts(QueryId(1), ms(3)), 1);
   loop->step(Finished{ExecutionId(1), Nanos::from_seconds(3600)}, ms(4));
   EXPECT_EQ(starts(QueryId(2), ms(5)), 1) << "an hour on the cores within a millisecond is not believed";
-  loop->step(Finished{ExecutionId(2), ms(900)}, ms(905));
-  EXPECT_EQ(starts(QueryId(3), ms(910)), 0) << "what can be true is: the SLO is out of reach";
+  for (uint64_t i = 2; i < 12; ++i) {
+    Nanos now = ms(static_cast<int64_t>(i) * 2000);
+    starts(QueryId(i + 1), now - ms(900));
+    loop->step(Finished{ExecutionId(i), ms(800)}, now);
+  }
+  EXPECT_EQ(starts(QueryId(100), ms(22'050)), 0) << "what can be true is: the SLO is out of reach";
+  EXPECT_EQ(starts(QueryId(101), ms(23'500)), 1) << "and tried again after a second";
 }
 
 TEST(Loop, UnloadingForgetsShapesUnderWay) {

@@ -25,10 +25,13 @@ int64_t multiply_divide(int64_t a, int64_t b, int64_t divisor) {
 
 void RatioEstimate::observe(int64_t ratio) {
   ratio = std::clamp(ratio, kLeastRatio, kGreatestRatio);
-  if (samples_++ == 0) {
-    typical_ = ratio;
-    deviation_ = ratio / 4;
-    high_ = ratio + ratio / 2;
+  ++samples_;
+  if (samples_ == 1 || ratio < typical_ / 2) {
+    // The first is believed as much as the prediction, and less if it is wild. Times do not halve by chance: one that
+    // does says that the machine has changed, and what was slow is to be tried again soon.
+    typical_ = (typical_ + std::min(ratio, 4 * typical_)) / 2;
+    deviation_ = typical_ / 4;
+    high_ = typical_ + typical_ / 2;
     return;
   }
   // One wild measurement moves the mean no more than a ratio four times too high would.
@@ -64,6 +67,8 @@ LatencyBounds ProgramLatency::at(int width) const {
 void ProgramLatency::observe(int width, Nanos measured) {
   if (measured.value <= 0) return;
   size_t w = column(width);
+  if (predicted_[w] == kUnknown)
+    predicted_[w] = std::max(kUnknown, measured);  // the first measurement is the prediction
   int64_t ratio = multiply_divide(measured.value, kOne, predicted_[w].value);
   by_width_[w].observe(ratio);
   any_width_.observe(ratio);

@@ -49,12 +49,19 @@ Error unreachable_error(const Query& q, Nanos now, Nanos start, Nanos time) {
                      " queries are queued; accepted with " + duration_text(start - now + time) + " or more left");
 }
 
+// A shape that nothing has been learnt about for long, and a core to try it on.
+bool worth_a_try(const DispatchView& view, const Bucket& bucket) {
+  return bucket.executions == 0 && view.now - bucket.last_started >= EdfDispatcher::kProbe &&
+         view.free.intersects(bucket.instance->share);
+}
+
 // The first query that cannot meet its deadline; else lowers `wake` to the next instant at which one may turn so.
 std::optional<ShedQuery> find_unreachable(const DispatchView& view, Nanos& wake) {
   const Instance* known_for = nullptr;
   Outlook ahead;
   for (const auto& [key, bucket] : view.ready) {
     const Instance& instance = *bucket->instance;
+    if (worth_a_try(view, *bucket)) continue;
     for (const auto& [number, level] : bucket->queue.levels) {
       if (level.timed.empty()) continue;
       const Query& q = **level.timed.begin();

@@ -20,6 +20,8 @@ class EdfDispatcher final : public Dispatcher {
   static constexpr Nanos kPatience = Nanos::from_seconds(1);
   static constexpr Nanos kQuantum = Nanos::from_millis(1);  // longest step, by prediction
 
+  static constexpr Nanos kProbe = Nanos::from_seconds(1);
+
   Promises promises() const override;
   Decision next(const DispatchView& view, PolicyState& state) const override;
 };

@@ -28,6 +28,7 @@ class State {
     b.id = 1;
     b.instance = &i;
     b.phase = BucketPhase::kReady;
+    b.last_started = now;
     for (int batch : {1, 2, 4}) {
       std::vector<Nanos> times;
       for (Nanos p : predicted) times.push_back(p * batch);
@@ -145,6 +146,17 @@ TEST(Edf, GivesATightSloItsChance) {
   Bucket& b = t.add(1, {ms(10)});
   t.wait(b, t.now + ms(12)).arrived_at = t.now - ms(10);
   get<ShedQuery>(t.next());
+}
+
+TEST(Edf, TriesAgainWhatIsOnlyShed) {
+  State s(1);
+  Bucket& a = s.add(1, {ms(50)});
+  s.now += EdfDispatcher::kProbe;
+  Query& first = s.wait(a, s.now + ms(10));
+  s.wait(a, s.now + ms(10));
+  EXPECT_EQ(get<StartBatch>(s.next()).queries, (std::vector<const Query*>{&first}));
+  a.last_started = s.now;
+  get<ShedQuery>(s.next());
 }
 
 TEST(Edf, CountsTheTimeUntilACoreIsFree) {
