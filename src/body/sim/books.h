@@ -48,6 +48,7 @@ struct BucketBook {
   Bytes bytes;
   std::vector<brain::ProgramFeatures> programs;
   Nanos asked_at;  // when its load was asked for
+  Nanos tried_at;  // its last Start, or the end of its load
 };
 
 enum class Presence : uint8_t { kAbsent, kLoading, kLoaded, kUnloading };

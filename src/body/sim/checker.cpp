@@ -140,7 +140,7 @@ void Checker::hear(const brain::Loaded& e) {
   if (instance->presence != Presence::kLoading && instance->presence != Presence::kLoaded) return;
   auto bucket = instance->buckets.find(e.bucket);
   bool unasked = bucket == instance->buckets.end();
-  if (unasked || !bucket->second.loaded) instance->buckets[e.bucket] = {true, unasked, e.bytes, e.programs, now_};
+  if (unasked || !bucket->second.loaded) instance->buckets[e.bucket] = {true, unasked, e.bytes, e.programs, now_, now_};
 }
 
 void Checker::hear(const brain::Unloaded& e) {

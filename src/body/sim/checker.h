@@ -4,7 +4,7 @@
 //
 // The rules, by name: "answered once", "true answer", "prompt answer", "reason" (of a refusal), "order", "priority",
 // "starvation", "start" (what may be in a batch), "parts" (compiled sizes, padding), "partition", "memory", "late",
-// "expired", "idle", "lifecycle", "wake", "rest", "serves again". One thread at a time.
+// "expired", "idle", "gives up", "lifecycle", "wake", "rest", "serves again". One thread at a time.
 #pragma once
 
 #include <array>
@@ -83,6 +83,7 @@ class Checker {
   void act(const brain::Shed& a);
   bool check_ok_reply(const brain::Reply& a, const QueryBook& query);
   bool explained(const brain::Reply& a, const QueryBook& query);
+  bool check_tries(const QueryBook& query, const std::string& what);
   bool check_shed(const brain::Shed& a, const QueryBook& query);
   void answered(QueryBook& query);
   void check_prompt();

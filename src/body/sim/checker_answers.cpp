@@ -9,6 +9,8 @@ namespace {
 
 std::string name(QueryId id) { return "query " + std::to_string(id.value); }
 
+constexpr Nanos kTriedWithin = Nanos::from_seconds(2);
+
 }  // namespace
 
 void Checker::answered(QueryBook& query) {
@@ -71,7 +73,8 @@ bool Checker::explained(const brain::Reply& a, const QueryBook& query) {
   bool timed = query.deadline != kNever && now_ >= query.deadline;
   if (query.state == QueryState::kStarted) {
     const ExecutionBook& execution = *books_.execution(query.execution);
-    Nanos bound = execution.at + execution.predicted + scenario_.options.lateness_slack;
+    // At the least: what is learnt may be far below what was predicted.
+    Nanos bound = execution.at + scenario_.options.lateness_slack;
     // A late one may still have ended well before its answer could leave.
     Nanos until = execution.told ? execution.told_at : now_;
     return (execution.told && !execution.told_well) || timed || execution.disturbed || until >= bound;
@@ -87,7 +90,7 @@ bool Checker::explained(const brain::Reply& a, const QueryBook& query) {
   // Cores that are held by an execution that should have ended long ago are a reason too.
   for (ExecutionId id : books_.running) {
     const ExecutionBook& e = *books_.execution(id);
-    if (now_ >= e.at + e.predicted + scenario_.options.lateness_slack) return true;
+    if (now_ >= e.at + scenario_.options.lateness_slack) return true;
   }
   auto bucket = instance->buckets.find(query.arrived.bucket);
   if (bucket == instance->buckets.end() || !bucket->second.loaded)
@@ -110,6 +113,21 @@ void Checker::act(const brain::Shed& a) {
   answered(*query);
 }
 
+// Predictions may be wrong and are corrected only by running: with the device idle, nothing may be refused for the sake
+// of one that has not been tried for long.
+bool Checker::check_tries(const QueryBook& query, const std::string& what) {
+  const InstanceBook* instance = books_.instance(query.arrived.instance);
+  if (!books_.running.empty() || query.ordered || query.deadline <= now_ || !instance) return true;
+  auto bucket = instance->buckets.find(query.arrived.bucket);
+  if (bucket == instance->buckets.end() || !bucket->second.loaded || bucket->second.programs.empty()) return true;
+  if (now_ < bucket->second.tried_at + kTriedWithin) return true;
+  Bytes need = books_.charges().most + query.arrived.bytes + bucket->second.programs.back().arena;
+  if (need > scenario_.options.memory_budget) return true;
+  return breaks("gives up",
+                what + ": nothing runs, and its bucket was last tried at " + describe(bucket->second.tried_at)),
+         false;
+}
+
 bool Checker::check_shed(const brain::Shed& a, const QueryBook& query) {
   std::string what = "Shed of " + name(a.query) + " (" + std::string(describe(a.reason)) + ")";
   const InstanceBook* instance = books_.instance(query.arrived.instance);
@@ -119,7 +137,7 @@ bool Checker::check_shed(const brain::Shed& a, const QueryBook& query) {
       return true;
     case brain::ShedReason::kDeadlineUnreachable:
       if (query.deadline == kNever) return breaks("reason", what + ": it has no deadline, nor its model an SLO"), false;
-      return true;
+      return check_tries(query, what);
     case brain::ShedReason::kQueueFull: {
       int limit = instance ? instance->settings.max_queue : 0;
       auto waiting = instance ? static_cast<int>(instance->queued.size()) : 0;

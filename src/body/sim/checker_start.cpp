@@ -24,6 +24,7 @@ void Checker::act(const brain::Start& a) {
     return breaks("lifecycle",
                   "Start of " + name(a.execution) + ": bucket " + std::to_string(a.bucket) + " is not loaded");
   bucket->second.unasked = false;
+  bucket->second.tried_at = now_;
   if (!check_batch(a, *instance)) return;
   int rows = 0;
   for (QueryId id : a.queries) rows += books_.query(id)->arrived.rows;
@@ -137,7 +138,8 @@ bool Checker::check_cores(ExecutionId self, InstanceId instance, const CoreSet& 
 // Orders queries: the deadline, or without one the arrival plus the bound within which the policy promises not to
 // starve it.
 Nanos Checker::due(const QueryBook& query) const {
-  return query.deadline != kNever ? query.deadline : query.arrived.arrived_at + starvation_bound_;
+  if (query.deadline != kNever || starvation_bound_ == kNever) return query.deadline;
+  return query.arrived.arrived_at + starvation_bound_;
 }
 
 bool Checker::check_precedence(const brain::Start& a, const InstanceBook& instance) {

@@ -53,10 +53,10 @@ double occasion_scale(Fault fault) {
     case Fault::kSpuriousTick: return 0.3;
     case Fault::kBurst: return 0.1;
     case Fault::kStuckExecution: return 0.2;
-    // Few executions are paused at all,
+    // Few executions are paused,
     case Fault::kLatePause:
     case Fault::kLostPause:
-    case Fault::kDuplicatePause:
+    case Fault::kDuplicatePause: return 5.0;
     // and few models are unloaded.
     case Fault::kLostUnloaded:
     case Fault::kDuplicateUnloaded: return 2.0;

@@ -45,8 +45,7 @@ brain::Arrived Workload::arrival(size_t index, Nanos now) {
     e.rows = settings.max_batch + static_cast<int>(faults_.random().between(1, 1'000));
   e.bytes = Bytes(model.row_bytes.value * e.rows);
   e.arrived_at = now;
-  if (faults_.strikes(Fault::kOldArrival))
-    e.arrived_at = std::max(Nanos(0), now - model.base_time * faults_.random().between(1, 1'000));
+  if (faults_.strikes(Fault::kOldArrival)) e.arrived_at = now - model.base_time * faults_.random().between(1, 1'000);
   if (random.chance(model.client_deadlines)) e.deadline = now + Nanos(random.between(0, 100 * model.base_time.value));
   if (settings.priority_levels > 0) e.priority = static_cast<int>(random.between(0, settings.priority_levels));
   e.tenant = TenantId(1 + random.below(3));
