@@ -124,15 +124,24 @@ class BadRequests(ServedTest):
         self.assertIn("63", caught.exception.details())
 
 
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
 class BadModels(unittest.TestCase):
     """Model files that are truncated, corrupt, hostile or use what nothing implements; the others are served."""
 
     def test_each_fails_with_its_reason(self):
         import onnx
         from onnx import TensorProto, helper
-        good = open(os.path.join(MODELS, "mnist_8", "1", "model.onnx"), "rb").read()
+        with open(os.path.join(MODELS, "mnist_8", "1", "model.onnx"), "rb") as file:
+            good = file.read()
         x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])
         y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])
+
+        def model(graph):
+            return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
         def one_op(op, domain="", **attributes):
             graph = helper.make_graph([helper.make_node(op, ["x"], ["y"], domain=domain, **attributes)], "g", [x], [y])
@@ -152,16 +161,16 @@ class BadModels(unittest.TestCase):
             "noise": (bytes(range(256)) * 40, ""),
             "flipped": (good[:40] + b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f" + good[50:], ""),
             "unsupported_op": (one_op("Teleport", "acme"), "Teleport"),
-            "huge_weights": (helper.make_model(huge).SerializeToString(), "w"),
-            "escaping": (helper.make_model(leaves).SerializeToString(), "passwd"),
+            "huge_weights": (model(huge), "w"),
+            "escaping": (model(leaves), "passwd"),
         }
         with tempfile.TemporaryDirectory() as repository:
             for name, (data, _) in bad.items():
                 os.makedirs(f"{repository}/{name}/1")
-                open(f"{repository}/{name}/1/model.onnx", "wb").write(data)
+                write(f"{repository}/{name}/1/model.onnx", data)
             os.makedirs(f"{repository}/config_typo/1")
-            open(f"{repository}/config_typo/config.pbtxt", "w").write("max_batch_size: 4\nmax_butch_size: 5\n")
-            open(f"{repository}/config_typo/1/model.onnx", "wb").write(good)
+            write(f"{repository}/config_typo/config.pbtxt", b"max_batch_size: 4\nmax_butch_size: 5\n")
+            write(f"{repository}/config_typo/1/model.onnx", good)
             with Server([repository, WIRE_REPOSITORY], "--model-control-mode=explicit", "--load-model=simple") as server:
                 client = httpclient.InferenceServerClient(server.http)
                 for name, (_, word) in list(bad.items()) + [("config_typo", (b"", "max_butch_size"))]:

@@ -83,6 +83,32 @@ class Lifecycle(unittest.TestCase):
                 self.assertRegex(metrics, r'motet_slo_missed_total\{model="mobilenet_v2",version="1"\} 1')
                 client.close()
 
+    def test_order_of_answers_is_kept_when_asked_for(self):
+        repository = self.repository("mnist_8", "resnet20_cifar10")
+        config = os.path.join(repository, "resnet20_cifar10", "config.pbtxt")
+        with open(config) as file:
+            text = file.read().replace("dynamic_batching { }", "dynamic_batching { preserve_ordering: true }")
+        with open(config, "w") as file:
+            file.write(text)
+        with Server([repository]) as server:
+            client = grpcclient.InferenceServerClient(server.grpc)
+            order, done = [], threading.Event()
+            lock = threading.Lock()
+
+            def answered(number, error):
+                with lock:
+                    order.append((number, error))
+                    if len(order) == 60:
+                        done.set()
+            for number in range(60):
+                rows = 8 if number % 3 == 0 else 1  # of unequal length, so that they end out of order
+                tensor = grpcclient.InferInput("input", [rows, 3, 32, 32], "FP32")
+                tensor.set_data_from_numpy(np.zeros((rows, 3, 32, 32), dtype=np.float32))
+                client.async_infer("resnet20_cifar10", [tensor], lambda result, error, n=number: answered(n, error))
+            self.assertTrue(done.wait(60))
+            self.assertEqual([error for _, error in order if error], [])
+            client.close()
+
     def test_a_client_that_leaves(self):
         with Server([self.repository("mobilenet_v2", "super_resolution_10")]) as server:
             client = grpcclient.InferenceServerClient(server.grpc)

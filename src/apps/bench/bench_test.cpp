@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include "apps/bench/fill.h"
 #include "apps/bench/print.h"
+#include "apps/bench/server_side.h"
 #include "apps/bench/traffic.h"
 #include "wire/proto/model_config.pb.h"
 
@@ -119,7 +121,8 @@ load::Report sample_report() {
 TEST(Print, TableAndJsonSayTheSame) {
   Conditions conditions{"http://h:1", "http", "poisson", "A CPU", 7, 1};
   std::string table = report_table(sample_report(), conditions);
-  for (const char* part : {"http://h:1", "A CPU", "seed 7", "50.00 %", "8.00", "12.00", "m: 1 x shed \"now\""})
+  for (const char* part :
+       {"http://h:1", "A CPU", "seed 7", "50.00 %", "8.00", "12.00", "m: 1 refused or failed, such as: shed \"now\""})
     EXPECT_NE(table.find(part), std::string::npos) << part << "\n" << table;
   std::string json = report_json(sample_report(), conditions);
   for (const char* part :
@@ -127,6 +130,40 @@ TEST(Print, TableAndJsonSayTheSame) {
         R"("p99_ms":12)", R"("intended_per_s":2)", R"("errors":{"shed \"now\"":1})"}) {
     EXPECT_NE(json.find(part), std::string::npos) << part << "\n" << json;
   }
+}
+
+TEST(Burst, IsAShareAndALength) {
+  auto burst = parse_burst_flag("1.5:3");
+  ASSERT_TRUE(burst.ok());
+  EXPECT_EQ(burst->share, 1.5);
+  EXPECT_EQ(burst->length, Nanos::from_seconds(3));
+  for (const char* bad : {"", "1.5", "x:3", "1.5:", "0:3", "1:-1", "1:3s"}) {
+    auto refused = parse_burst_flag(bad);
+    ASSERT_FALSE(refused.ok()) << bad;
+    EXPECT_NE(refused.error().message.find("SHARE:SECONDS"), std::string::npos);
+  }
+}
+
+TEST(ServerSide, CountsWhatCameBetweenTwoPages) {
+  const char* page =
+      "# HELP nv_inference_count rows\n"
+      "nv_inference_count{model=\"m\",version=\"1\"} 10\n"
+      "nv_inference_exec_count{model=\"m\",version=\"1\"} 4\n"
+      "motet_core_time_us_total{model=\"m\",version=\"1\"} 2000000\n"
+      "motet_core_busy_seconds{core=\"0\"} 1.5\n"
+      "motet_core_busy_seconds{core=\"1\"} 0.5\n"
+      "not a line\n";
+  ServerCounters before = parse_metrics(page);
+  ServerCounters after = before;
+  after.models["m"].rows = 40;
+  after.models["m"].executions = 14;
+  after.busy_s = 5;
+  ServerCounters between = difference(before, after);
+  EXPECT_EQ(between.models["m"].rows, 30);
+  EXPECT_EQ(between.models["m"].executions, 10);
+  EXPECT_EQ(between.models["m"].core_s, 0);
+  EXPECT_EQ(between.busy_s, 3);
+  EXPECT_EQ(between.cores, 2);
 }
 
 }  // namespace

@@ -83,6 +83,7 @@ Domain::~Domain() {
   post(brain::Tick{});
   thread_.join();
   // Executions still on the cores end at their next step; only then may the pool and the models go.
+  std::erase_if(batches_, [](const auto& entry) { return entry.second.ended; });
   for (const auto& [id, batch] : batches_) runner_.kill(id);
   std::vector<Message> messages;
   while (!batches_.empty()) {
@@ -185,15 +186,31 @@ void Domain::settle(const brain::Event& event) {
   ExecutionId ended;
   if (const auto* finished = std::get_if<brain::Finished>(&event)) ended = finished->execution;
   if (const auto* failed = std::get_if<brain::Failed>(&event)) ended = failed->execution;
-  if (auto found = batches_.find(ended); ended && found != batches_.end()) {
-    const Batch& batch = found->second;
-    if (std::holds_alternative<brain::Finished>(event)) {
-      batch.instance->counters->execution(batch.rows, batch.padded, batch.input, batch.infer, batch.output,
-                                          batch.infer * batch.cores);
-    }
-    batches_.erase(found);
-    runner_.forget(ended);
+  auto found = batches_.find(ended);
+  if (!ended || found == batches_.end() || found->second.ended) return;
+  Batch& batch = found->second;
+  batch.ended = true;
+  if (std::holds_alternative<brain::Finished>(event)) {
+    batch.instance->counters->execution(batch.rows, batch.padded, batch.input, batch.infer, batch.output,
+                                        batch.infer * batch.cores);
   }
+  release_if_done(ended);
+}
+
+void Domain::release_if_done(ExecutionId execution) {
+  auto found = batches_.find(execution);
+  if (found == batches_.end() || !found->second.ended || found->second.unanswered > 0) return;
+  batches_.erase(found);
+  runner_.forget(execution);
+}
+
+Domain::Open Domain::take(QueryId query) {
+  auto found = open_.find(query);
+  MOTET_CHECK(found != open_.end(), "an answer is of an open query");
+  Open open = std::move(found->second);
+  open_.erase(found);
+  if (auto batch = batches_.find(open.execution); batch != batches_.end()) --batch->second.unanswered;
+  return open;
 }
 
 InstancePtr Domain::instance(InstanceId id) const {
@@ -230,6 +247,7 @@ void Domain::start_execution(const brain::Start& action) {
   Batch batch;
   batch.instance = instance(action.instance);
   batch.queries = action.queries;
+  batch.unanswered = action.queries.size();
   batch.started_at = began;
   batch.cores = action.cores.size();
   std::vector<engine::QueryInputs> inputs;
@@ -239,6 +257,7 @@ void Domain::start_execution(const brain::Start& action) {
     Open& open = found->second;
     if (open.started_at == kNever) open.query->instance->counters->add_pending(-1);
     open.started_at = began;
+    open.execution = action.execution;
     batch.rows += open.query->rows;
     batch.inputs.push_back(open.query->inputs);
     engine::QueryInputs& one = inputs.emplace_back();
@@ -292,15 +311,13 @@ void Domain::reply(const brain::Reply& action) {
     refuse(action.query, action.error, reason_of(action.error));
     return;
   }
-  auto found = open_.find(action.query);
   auto at = batches_.find(action.execution);
-  MOTET_CHECK(found != open_.end() && at != batches_.end(), "an answer is of an open query and a known execution");
+  MOTET_CHECK(at != batches_.end(), "an answer is of a known execution");
   Batch& batch = at->second;
   auto position = std::find(batch.queries.begin(), batch.queries.end(), action.query);
   const engine::Execution* execution = runner_.find(action.execution);
   MOTET_CHECK(position != batch.queries.end() && execution != nullptr, "a query is answered from its own execution");
-  Open open = std::move(found->second);
-  open_.erase(found);
+  Open open = take(action.query);
   Query& query = *open.query;
   Nanos began = clock_.now();
   api::InferResponse response =
@@ -311,18 +328,17 @@ void Domain::reply(const brain::Reply& action) {
   query.instance->counters->query_ok({total, open.started_at - query.arrived_at, batch.input, batch.infer, now - began},
                                      query.rows, total <= query.instance->serving.slo);
   query.done(std::move(response));
+  release_if_done(action.execution);
 }
 
 void Domain::refuse(QueryId id, const Error& error, FailureReason reason) {
-  auto found = open_.find(id);
-  MOTET_CHECK(found != open_.end(), "a refusal is of an open query");
-  Open open = std::move(found->second);
-  open_.erase(found);
+  Open open = take(id);
   Query& query = *open.query;
   if (open.started_at == kNever) query.instance->counters->add_pending(-1);
   Nanos total = clock_.now() - query.arrived_at;
   query.instance->counters->query_failed({.total = total}, reason, reason != FailureReason::kCancelled);
   query.done(error);
+  release_if_done(open.execution);
 }
 
 }  // namespace motet::serve

@@ -72,10 +72,13 @@ class Domain {
     std::unique_ptr<Query> query;  // of Arrived
     InstancePtr instance;          // of ConfigChanged
   };
-  // What an execution was made of, until the device has reported it.
+  // What an execution was made of, until the device has reported it and all its queries are answered (with
+  // preserve_ordering an answer waits for older ones).
   struct Batch {
     InstancePtr instance;
     std::vector<QueryId> queries;
+    size_t unanswered = 0;
+    bool ended = false;
     std::vector<std::shared_ptr<const std::vector<NamedTensor>>> inputs;
     int rows = 0;
     int padded = 0;
@@ -84,7 +87,8 @@ class Domain {
   };
   struct Open {
     std::unique_ptr<Query> query;
-    Nanos started_at = kNever;  // of its first execution
+    Nanos started_at = kNever;
+    ExecutionId execution;  // once started
   };
 
   Domain(const DomainOptions& options, std::unique_ptr<brain::Loop> loop, std::unique_ptr<Recorder> recorder,
@@ -92,7 +96,9 @@ class Domain {
   void run();
   void handle(Message message);
   void step(const brain::Event& event);
-  void settle(const brain::Event& event);  // after the actions: lets go of what the event ended
+  void settle(const brain::Event& event);  // after the actions: notes what the event ended
+  Open take(QueryId query);                // out of the open ones, as answered
+  void release_if_done(ExecutionId execution);
   void carry_out(const brain::Action& action);
   void start_execution(const brain::Start& action);
   void reply(const brain::Reply& action);
