@@ -83,6 +83,54 @@ class Lifecycle(unittest.TestCase):
                 self.assertRegex(metrics, r'motet_slo_missed_total\{model="mobilenet_v2",version="1"\} 1')
                 client.close()
 
+    def test_a_full_queue_says_so(self):
+        repository = self.repository("super_resolution_10")
+        with open(os.path.join(repository, "super_resolution_10", "config.pbtxt"), "r+") as config:
+            text = config.read().replace("dynamic_batching { }", "dynamic_batching { default_queue_policy { max_queue_size: 2 } }")
+            config.seek(0)
+            config.write(text)
+        with Server([repository]) as server:
+            client = grpcclient.InferenceServerClient(server.grpc)
+            tensor = grpcclient.InferInput("input", [4, 1, 224, 224], "FP32")
+            tensor.set_data_from_numpy(np.zeros((4, 1, 224, 224), dtype=np.float32))
+            errors, done = [], threading.Semaphore(0)
+
+            def answered(result, error):
+                if error:
+                    errors.append(error)
+                done.release()
+            for _ in range(12):
+                client.async_infer("super_resolution_10", [tensor], answered)
+            for _ in range(12):
+                self.assertTrue(done.acquire(timeout=60))
+            self.assertGreaterEqual(len(errors), 1)
+            self.assertLess(len(errors), 12)
+            for error in errors:
+                self.assertEqual(error.status(), "StatusCode.UNAVAILABLE")
+                self.assertIn("queue", str(error))
+                self.assertIn("2", str(error))
+            client.close()
+
+    def test_a_model_that_is_loading_says_so(self):
+        repository = self.repository("super_resolution_10", "mnist_8")
+        with Server([repository], wait=False) as server:
+            client = httpclient.InferenceServerClient(server.http)
+            tensor = httpclient.InferInput("input", [1, 1, 224, 224], "FP32")
+            tensor.set_data_from_numpy(np.zeros((1, 1, 224, 224), dtype=np.float32))
+            seen = None
+            while seen is None or "LOADING" not in seen:
+                try:
+                    client.infer("super_resolution_10", [tensor])
+                    self.fail("it was ready before it could be caught loading")
+                except InferenceServerException as error:
+                    seen = str(error)
+                    self.assertRegex(seen, r"\[(404|503)\].*super_resolution_10")  # not yet listed, or loading
+            self.assertFalse(client.is_server_ready())
+            while not client.is_model_ready("super_resolution_10"):
+                time.sleep(0.05)
+            client.infer("super_resolution_10", [tensor])
+            client.close()
+
     def test_order_of_answers_is_kept_when_asked_for(self):
         repository = self.repository("mnist_8", "resnet20_cifar10")
         config = os.path.join(repository, "resnet20_cifar10", "config.pbtxt")
