@@ -15,7 +15,7 @@
 #include "apps/term/progress.h"
 #include "apps/term/table.h"
 #include "body/sim/campaign.h"
-#include "body/sim/describe.h"
+#include "brain/control/describe.h"
 
 namespace {
 
@@ -57,7 +57,7 @@ int run_one(const Options& options, const sim::MakeLoop& make_loop) {
   if (!report.violation) report = sim::run_twice(options.seed, make_loop);
   std::printf("seed %llu: %llu events, %llu actions, %s of virtual time\n",
               static_cast<unsigned long long>(report.seed), static_cast<unsigned long long>(report.events),
-              static_cast<unsigned long long>(report.actions), sim::describe(report.virtual_time).c_str());
+              static_cast<unsigned long long>(report.actions), brain::describe(report.virtual_time).c_str());
   if (report.violation) std::printf("%s", sim::explain(report, make_loop).c_str());
   std::printf("bar vopr-violations %d 0 %s\n", report.violation ? 1 : 0, report.violation ? "short" : "ok");
   return report.violation ? 1 : 0;
@@ -74,7 +74,7 @@ void print_totals(const sim::CampaignTotals& totals) {
   answers.row({"failed", std::to_string(totals.answers.failed)});
   answers.row({"cancelled", std::to_string(totals.answers.cancelled)});
   for (size_t r = 0; r < totals.answers.shed.size(); ++r)
-    answers.row({"shed: " + std::string(sim::describe(static_cast<brain::ShedReason>(r))),
+    answers.row({"shed: " + std::string(brain::describe(static_cast<brain::ShedReason>(r))),
                  std::to_string(totals.answers.shed[r])});
   term::Table actions({"action", "taken"});
   for (size_t a = 0; a < totals.action_kinds.size(); ++a)

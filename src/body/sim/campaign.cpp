@@ -2,9 +2,12 @@
 
 #include <cstdio>
 
-#include "body/sim/describe.h"
+#include "brain/control/describe.h"
 
 namespace motet::sim {
+
+using brain::describe;
+
 namespace {
 
 std::string quoted(std::string_view text) {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
-#include "body/sim/describe.h"
+#include "brain/control/describe.h"
 #include "brain/sched/dispatcher.h"
 
 namespace motet::sim {
+
+using brain::describe;
 
 Checker::Checker(const Scenario& scenario, const Device& device) : scenario_(scenario), device_(device) {
   for (const brain::DispatcherEntry& entry : brain::dispatchers())

@@ -2,9 +2,12 @@
 #include <algorithm>
 
 #include "body/sim/checker.h"
-#include "body/sim/describe.h"
+#include "brain/control/describe.h"
 
 namespace motet::sim {
+
+using brain::describe;
+
 namespace {
 
 std::string name(ExecutionId id) { return "execution " + std::to_string(id.value); }

@@ -5,9 +5,12 @@
 #include <string>
 
 #include "base/math.h"
-#include "body/sim/describe.h"
+#include "brain/control/describe.h"
 
 namespace motet::sim {
+
+using brain::describe;
+
 namespace {
 
 constexpr int64_t kKiB = 1024;

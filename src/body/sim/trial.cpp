@@ -4,11 +4,14 @@
 #include <deque>
 #include <set>
 
-#include "body/sim/describe.h"
 #include "body/sim/workload.h"
 #include "brain/control/codec.h"
+#include "brain/control/describe.h"
 
 namespace motet::sim {
+
+using brain::describe;
+
 namespace {
 
 // Beyond these a trial is not coming to an end.
