@@ -29,11 +29,15 @@ void erase(Domain& d, Bucket& bucket) {
   instance.buckets.erase(id);
 }
 
-void unload(Domain& d, Bucket& bucket) {
-  Instance& instance = *bucket.instance;
+// Tells the body to let go of a bucket's programs, whether or not the bucket was ever ours.
+void tell_unload(Domain& d, Instance& instance, BucketId id) {
   if (instance.dropped.size() >= kDroppedKept) instance.dropped.erase(instance.dropped.begin());
-  instance.dropped.insert(bucket.id);
-  d.actions.push_back(Unload{instance.id, bucket.id});
+  instance.dropped.insert(id);
+  d.actions.push_back(Unload{instance.id, id});
+}
+
+void unload(Domain& d, Bucket& bucket) {
+  tell_unload(d, *bucket.instance, bucket.id);
   erase(d, bucket);
 }
 
@@ -101,9 +105,11 @@ Bucket& bucket_for(Domain& d, Instance& instance, BucketId id) {
 
 void bucket_loaded(Domain& d, Instance& instance, const Loaded& event) {
   auto at = instance.buckets.find(event.bucket);
-  if (at == instance.buckets.end()) {
+  if (at == instance.buckets.end() || at->second.phase == BucketPhase::kWanted) {
     // Not asked for: the body warms up what it knows will be used. Unless it has been dropped since.
-    if (instance.dropped.contains(event.bucket) || !make_place(d, instance)) return;
+    if (instance.dropped.contains(event.bucket)) return;
+    // Without a place it must not stay with the body either, where nothing would charge it.
+    if (!make_place(d, instance)) return tell_unload(d, instance, event.bucket);
     at = instance.buckets.try_emplace(event.bucket).first;
     at->second.id = event.bucket;
     at->second.instance = &instance;
