@@ -229,16 +229,7 @@ Status compress(Inference& n) {
 }
 
 Status unique(Inference& n) {
-  const SymShape* from = n.shape(0);
-  std::optional<SymShape> to;
-  if (n.node().find("axis") == nullptr) {
-    to = unknown_shape(1);
-  } else if (from != nullptr) {
-    MOTET_ASSIGN(size_t axis, n.axis(n.node().int_or("axis", 0), from->size()));
-    to = *from;
-    (*to)[axis] = unknown_dim();
-  }
-  n.set(0, n.dtype(0), to);
+  MOTET_RETURN_IF_ERROR(compress(n));  // the first output keeps some slices along the axis, or some elements
   for (size_t o = 1; o < 4; ++o) n.set(o, DType::kI64, unknown_shape(1));
   return {};
 }
