@@ -74,17 +74,12 @@ class Folder {
   explicit Folder(Graph& graph) : rewriter_(graph) {}
 
   int run() {
-    int rewrites = 0;
-    for (int i = 0; i < rewriter_.node_count(); ++i) {
-      if (rewriter_.removed(i)) continue;
+    return rewrite_each(rewriter_, [this](int i) {
       const Node& node = rewriter_.node(i);
       if (!node.domain.empty() || !node.post_ops.empty() || node.outputs.empty() || node.outputs[0] == kNoValue)
-        continue;
-      bool done = node.op == "BatchNormalization" ? norm(i) : (node.op == "Mul" || node.op == "Div") && scale(i);
-      if (done) ++rewrites;
-    }
-    rewriter_.finish();
-    return rewrites;
+        return false;
+      return node.op == "BatchNormalization" ? norm(i) : (node.op == "Mul" || node.op == "Div") && scale(i);
+    });
   }
 
  private:

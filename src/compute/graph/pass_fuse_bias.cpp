@@ -36,11 +36,7 @@ bool fuse(Rewriter& rewriter, int index) {
 Result<int> fuse_bias(Graph& graph, const PassContext& context) {
   (void)context;
   Rewriter rewriter(graph);
-  int rewrites = 0;
-  for (int i = 0; i < rewriter.node_count(); ++i)
-    if (!rewriter.removed(i) && fuse(rewriter, i)) ++rewrites;
-  rewriter.finish();
-  return rewrites;
+  return rewrite_each(rewriter, [&](int node) { return fuse(rewriter, node); });
 }
 
 }  // namespace motet::graph

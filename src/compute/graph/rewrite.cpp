@@ -163,6 +163,14 @@ void Rewriter::finish() {
   graph_.nodes = std::move(nodes);
 }
 
+int rewrite_each(Rewriter& rewriter, const std::function<bool(int node)>& rewrite) {
+  int rewrites = 0;
+  for (int i = 0; i < rewriter.node_count(); ++i)
+    if (!rewriter.removed(i) && rewrite(i)) ++rewrites;
+  rewriter.finish();
+  return rewrites;
+}
+
 std::optional<std::span<const float>> floats_of(const Value& value) {
   if (!value.constant || value.constant->dtype() != DType::kF32) return std::nullopt;
   return value.constant->view().as<const float>();

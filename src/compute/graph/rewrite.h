@@ -3,6 +3,7 @@
 // inserted ones take effect in finish(). One thread; the graph must not be edited otherwise in between.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -73,6 +74,9 @@ class Rewriter {
   std::unordered_map<std::string, ValueId> by_name_;  // filled if there are bodies
   std::optional<NamePool> names_;                     // filled when a name is first needed
 };
+
+// Tries `rewrite` on each node that is still there, first to last, and finishes; how many it rewrote.
+int rewrite_each(Rewriter& rewriter, const std::function<bool(int node)>& rewrite);
 
 // The bodies of a node, with the attribute that holds each.
 std::vector<std::pair<std::string, std::shared_ptr<const Graph>>> bodies_of(const Node& node);
