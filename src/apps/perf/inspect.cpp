@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "apps/perf/compiled.h"
 #include "apps/perf/json.h"
 #include "apps/perf/perf.h"
 #include "apps/perf/session.h"
@@ -10,21 +11,13 @@
 namespace motet {
 namespace {
 
-struct Options {
-  std::string model;
-  int64_t batch = 1;
+struct Options : ModelFlags {
   int threads = 1;
-  std::vector<std::string> shapes;
-  std::vector<std::string> disabled_passes;
-  std::string layout = "measured";
   bool json = false;
   bool no_times = false;
 };
 
-struct Subject {
-  std::filesystem::path path;
-  std::shared_ptr<engine::Model> model;
-  engine::ProgramPtr program;
+struct Subject : Compiled {
   std::map<std::string, int64_t> ops;  // as read, bodies included
   double flops = 0;
   double bytes = 0;
@@ -42,20 +35,7 @@ void count_ops(const graph::Graph& graph, std::map<std::string, int64_t>& ops) {
 
 Result<Subject> prepare(const Options& options) {
   Subject subject;
-  MOTET_ASSIGN(subject.path, find_model(options.model));
-  MOTET_ASSIGN(subject.model, engine::Model::load(subject.path));
-  std::map<std::string, Shape> given;
-  for (const std::string& text : options.shapes) {
-    MOTET_ASSIGN(auto shape, parse_shape(text));
-    given.insert(std::move(shape));
-  }
-  MOTET_ASSIGN(auto shapes, bind_shapes(*subject.model, options.batch, given));
-  MOTET_ASSIGN(auto layout, parse_layout(options.layout));
-  engine::CompileOptions compile{.max_width = options.threads,
-                                 .disabled_passes = {options.disabled_passes.begin(), options.disabled_passes.end()},
-                                 .calibrate = !options.no_times,
-                                 .layout = layout};
-  MOTET_ASSIGN(subject.program, subject.model->compile(shapes, compile));
+  MOTET_ASSIGN(static_cast<Compiled&>(subject), compile_model(options, options.threads, !options.no_times));
   count_ops(*subject.model->source().graph, subject.ops);
   for (const auto& step : subject.program->steps()) {
     subject.flops += step.flops;
@@ -189,17 +169,9 @@ int inspect_main(int argc, char** argv) {
   CLI::App app(
       "Shows what an ONNX model compiles to: ops, FLOPs, bytes, passes, steps with their implementations, memory.",
       "motet inspect");
-  app.add_option("model", options.model, "a .onnx file, or a model's folder in a repository")->required();
-  app.add_option("--batch", options.batch, "extent for the outermost open extent of the inputs")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  add_model_flags(app, options);
   app.add_option("--threads", options.threads, "greatest number of cores a step is compiled for")
       ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--shape", options.shapes, "NAME=1x3x224x224: the shape of one input (repeatable)");
-  app.add_option("--disable-pass", options.disabled_passes, "a graph pass to leave out (repeatable)");
-  app.add_option("--layout", options.layout,
-                 "layout of convolutions: measured (the fastest here), nChw16c, nChw8c, nhwc or any (oneDNN's choice)")
       ->capture_default_str();
   app.add_flag("--no-times", options.no_times,
                "compile without running: no step times, no choice of layout by measurement");

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <numeric>
 
+#include "apps/perf/compiled.h"
 #include "apps/perf/json.h"
 #include "apps/perf/session.h"
 #include "apps/term/progress.h"
@@ -16,24 +17,17 @@
 namespace motet {
 namespace {
 
-struct Options {
-  std::string model;
-  int64_t batch = 1;
+struct Options : ModelFlags {
   int threads = 0;
   double seconds = 3;
-  std::vector<std::string> shapes;
   std::vector<std::string> values;
-  std::vector<std::string> disabled_passes;
-  std::string layout = "measured";
   bool json = false;
   bool profile = false;
   bool control = false;
 };
 
 // A program and the inputs to time it on.
-struct Subject {
-  std::shared_ptr<engine::Model> model;
-  engine::ProgramPtr program;
+struct Subject : Compiled {
   std::vector<Tensor> inputs;
   double flops = 0;
 
@@ -45,20 +39,8 @@ struct Subject {
 };
 
 Result<Subject> prepare(const Options& options, int threads) {
-  MOTET_ASSIGN(auto path, find_model(options.model));
   Subject subject;
-  MOTET_ASSIGN(subject.model, engine::Model::load(path));
-  std::map<std::string, Shape> given;
-  for (const std::string& text : options.shapes) {
-    MOTET_ASSIGN(auto shape, parse_shape(text));
-    given.insert(std::move(shape));
-  }
-  MOTET_ASSIGN(auto shapes, bind_shapes(*subject.model, options.batch, given));
-  MOTET_ASSIGN(auto layout, parse_layout(options.layout));
-  engine::CompileOptions compile{.max_width = threads,
-                                 .disabled_passes = {options.disabled_passes.begin(), options.disabled_passes.end()},
-                                 .layout = layout};
-  MOTET_ASSIGN(subject.program, subject.model->compile(shapes, compile));
+  MOTET_ASSIGN(static_cast<Compiled&>(subject), compile_model(options, threads, true));
   std::map<std::string, double> values;
   for (const std::string& text : options.values) {
     MOTET_ASSIGN(auto value, parse_value(text));
@@ -255,24 +237,15 @@ int perf_main(int argc, char** argv) {
   Options options;
   CLI::App app("Times an ONNX model in this process: whole queries, inputs to outputs, on random inputs.",
                "motet perf");
-  app.add_option("model", options.model, "a .onnx file, or a model's folder in a repository")->required();
-  app.add_option("--batch", options.batch, "extent for the outermost open extent of the inputs")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  add_model_flags(app, options);
   app.add_option("--threads", options.threads, "cores to use; 0 for all that the machine allows")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--seconds", options.seconds, "how long to time, after a tenth of it to warm up")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--shape", options.shapes, "NAME=1x3x224x224: the shape of one input (repeatable)");
   app.add_option("--value", options.values,
                  "NAME=16000: fill an input with a number (repeatable); others are random or 0");
-  app.add_option("--disable-pass", options.disabled_passes,
-                 "a graph pass to leave out (repeatable); `motet inspect` lists them");
-  app.add_option("--layout", options.layout,
-                 "layout of convolutions: measured (the fastest here), nChw16c, nChw8c, nhwc or any (oneDNN's choice)")
-      ->capture_default_str();
   app.add_flag("--json", options.json, "one JSON object on standard output");
   app.add_flag("--profile", options.profile, "also time every step, and sum by op");
   app.add_flag(
