@@ -6,6 +6,7 @@ cannot be met (a shed), a model that does not load (a failed load), loads and un
 to a fresh loop and compares its actions with the recorded ones, byte for byte; then again with one event altered, which must show.
 """
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -55,8 +56,11 @@ class Load:
             self.counts[what] = self.counts.get(what, 0) + 1
 
     def steady(self, model):
-        client = httpclient.InferenceServerClient(self.server.http) if model != "magika" else grpcclient.InferenceServerClient(self.server.grpc)
-        module = httpclient if model != "magika" else grpcclient
+        module, address = (grpcclient, self.server.grpc) if model == "magika" else (httpclient, self.server.http)
+        with contextlib.closing(module.InferenceServerClient(address)) as client:
+            self.ask(model, module, client)
+
+    def ask(self, model, module, client):
         inputs = request(module, model)
         pause = {"mnist_8": 0.001, "resnet20_cifar10": 0.004, "magika": 0.03, "mobilenet_v2": 0.05}[model]
         while not self.stop.is_set():
@@ -68,36 +72,36 @@ class Load:
             time.sleep(pause)
 
     def leaving(self):
-        client = grpcclient.InferenceServerClient(self.server.grpc)
-        inputs = request(grpcclient, "mobilenet_v2")
-        while not self.stop.is_set():
-            call = client.async_infer("mobilenet_v2", inputs, lambda result, error: None)
-            time.sleep(0.002)
-            call.cancel()
-            self.count("left")
-            time.sleep(0.1)
+        with contextlib.closing(grpcclient.InferenceServerClient(self.server.grpc)) as client:
+            inputs = request(grpcclient, "mobilenet_v2")
+            while not self.stop.is_set():
+                call = client.async_infer("mobilenet_v2", inputs, lambda result, error: None)
+                time.sleep(0.002)
+                call.cancel()
+                self.count("left")
+                time.sleep(0.1)
 
     def hopeless(self):
-        client = httpclient.InferenceServerClient(self.server.http)
-        while not self.stop.is_set():
-            try:
-                client.infer("mobilenet_v2", request(httpclient, "mobilenet_v2"), timeout=100)
-                self.count("answered")
-            except InferenceServerException:
-                self.count("shed")
-            time.sleep(0.2)
+        with contextlib.closing(httpclient.InferenceServerClient(self.server.http)) as client:
+            while not self.stop.is_set():
+                try:
+                    client.infer("mobilenet_v2", request(httpclient, "mobilenet_v2"), timeout=100)
+                    self.count("answered")
+                except InferenceServerException:
+                    self.count("shed")
+                time.sleep(0.2)
 
     def control(self):
-        client = httpclient.InferenceServerClient(self.server.http, network_timeout=120, connection_timeout=120)
-        while not self.stop.is_set():
-            try:
-                client.load_model("broken")
-            except InferenceServerException:
-                self.count("failed loads")
-            client.load_model("ncf_mlp_ml1m")
-            client.unload_model("ncf_mlp_ml1m")
-            self.count("loads")
-            time.sleep(1)
+        with contextlib.closing(httpclient.InferenceServerClient(self.server.http, network_timeout=120, connection_timeout=120)) as client:
+            while not self.stop.is_set():
+                try:
+                    client.load_model("broken")
+                except InferenceServerException:
+                    self.count("failed loads")
+                client.load_model("ncf_mlp_ml1m")
+                client.unload_model("ncf_mlp_ml1m")
+                self.count("loads")
+                time.sleep(1)
 
     def run(self, seconds):
         for thread in self.threads:
