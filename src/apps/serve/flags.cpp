@@ -99,28 +99,28 @@ Result<Bytes> parse_bytes(const std::string& text) {
   return Bytes(*product);
 }
 
-}  // namespace
-
-ParsedFlags parse_serve_flags(int argc, char** argv) {
-  ParsedFlags parsed;
-  ServeFlags& f = parsed.flags;
-  serve::ServerOptions& s = f.server;
-  CLI::App app{"Serve a model repository over HTTP and gRPC (KServe v2, as Triton speaks it).", "motet serve"};
-  app.option_defaults()->always_capture_default();
-  app.get_formatter()->column_width(38);
-
+// What the options below write to, beside the flags themselves.
+struct Texts {
   std::string mode = "none";
   std::string budget = "8G";
+  std::string refused;  // why the command line cannot be honoured; "" if it can
   bool help_flags = false;
   bool help_config = false;
+};
+
+// Triton's flags that Motet honours.
+void add_triton_options(CLI::App& app, ServeFlags& f, Texts& texts) {
+  serve::ServerOptions& s = f.server;
   app.add_option("--model-repository,--model-store", s.repositories, "folder of models, Triton's layout (repeatable)")
       ->required()
+      ->default_str("")
       ->type_name("DIR");
-  app.add_option("--model-control-mode", mode,
+  app.add_option("--model-control-mode", texts.mode,
                  "none: load every model at start; explicit: those named by --load-model, and on request")
       ->check(CLI::IsMember({"none", "explicit"}));
   app.add_option("--load-model", s.load_models,
                  "with explicit control: a model to load at start, or * for all (repeatable)")
+      ->default_str("")
       ->type_name("NAME");
   app.add_option("--http-address", f.http_address, "address of the HTTP front end");
   app.add_option("--http-port", f.http_port, "its port; 0: any free one")->check(CLI::Range(0, 65535));
@@ -138,11 +138,13 @@ ParsedFlags parse_serve_flags(int argc, char** argv) {
       ->check(CLI::Range(0, 3600));
   app.add_option("--exit-on-error", f.exit_on_error, "end if a model fails to load at start");
   app.add_option("--log-verbose", f.log_verbose, "1: also write verbose lines")->check(CLI::Range(0, 9));
+}
 
+void add_own_options(CLI::App& app, serve::ServerOptions& s, Texts& texts) {
   app.add_option("--cores", s.pool.workers, "worker threads; 0: what the machine and its cgroup allow")
       ->check(CLI::Range(0, 512))
       ->group("Motet");
-  app.add_option("--memory-budget", budget, "for weights, arenas and queries, such as 8G")
+  app.add_option("--memory-budget", texts.budget, "for weights, arenas and queries, such as 8G")
       ->type_name("SIZE")
       ->group("Motet");
   app.add_option("--dispatcher", s.domain.loop.dispatcher, joined_names(brain::dispatchers()))->group("Motet");
@@ -151,10 +153,13 @@ ParsedFlags parse_serve_flags(int argc, char** argv) {
                  "write what the serving loop hears and says to this file, for replay")
       ->type_name("FILE")
       ->group("Motet");
-  app.add_flag("--help-flags", help_flags, "list Triton's other flags and what becomes of each")->group("Motet");
-  app.add_flag("--help-config", help_config, "list config.pbtxt's fields and what becomes of each")->group("Motet");
+  app.add_flag("--help-flags", texts.help_flags, "list Triton's other flags and what becomes of each")->group("Motet");
+  app.add_flag("--help-config", texts.help_config, "list config.pbtxt's fields and what becomes of each")
+      ->group("Motet");
+}
 
-  std::vector<std::string> ignored;
+// Triton's other flags: hints are logged, the rest refused. None is listed by --help.
+void add_foreign_options(CLI::App& app, ServeFlags& f, Texts& texts) {
   for (const ForeignFlag& flag : kHints) {
     auto note = [&f, &flag] { f.hints.push_back(std::string(flag.name) + " changes nothing: " + flag.instead); };
     if (flag.takes_value) {
@@ -164,16 +169,31 @@ ParsedFlags parse_serve_flags(int argc, char** argv) {
       app.add_flag_callback(flag.name, note)->group("");
     }
   }
-  std::string refused;
   for (const ForeignFlag& flag : kRefused) {
     app.add_option_function<std::vector<std::string>>(flag.name,
-                                                      [&refused, &flag](const std::vector<std::string>& values) {
-                                                        refused = std::string(flag.name) + "=" +
-                                                                  (values.empty() ? "" : values[0]) +
-                                                                  " is not supported: " + flag.instead;
+                                                      [&texts, &flag](const std::vector<std::string>& values) {
+                                                        texts.refused = std::string(flag.name) + "=" +
+                                                                        (values.empty() ? "" : values[0]) +
+                                                                        " is not supported: " + flag.instead;
                                                       })
         ->group("");
   }
+}
+
+}  // namespace
+
+ParsedFlags parse_serve_flags(int argc, char** argv) {
+  ParsedFlags parsed;
+  ServeFlags& f = parsed.flags;
+  serve::ServerOptions& s = f.server;
+  CLI::App app{"Serve a model repository over HTTP and gRPC (KServe v2, as Triton speaks it).", "motet serve"};
+  app.option_defaults()->always_capture_default();
+  app.get_formatter()->column_width(38);
+
+  Texts texts;
+  add_triton_options(app, f, texts);
+  add_own_options(app, s, texts);
+  add_foreign_options(app, f, texts);
 
   for (int i = 1; i < argc; ++i) {  // these need no repository
     std::string_view argument = argv[i];
@@ -195,16 +215,17 @@ ParsedFlags parse_serve_flags(int argc, char** argv) {
     parsed.exit_code = code == 0 ? 0 : 2;
     return parsed;
   }
-  auto memory = parse_bytes(budget);
-  if (!memory.ok()) refused = "--memory-budget: " + memory.error().message;
-  if (!s.load_models.empty() && mode != "explicit") refused = "--load-model needs --model-control-mode=explicit";
-  if (!refused.empty()) {
-    std::fprintf(stderr, "motet serve: %s\n", refused.c_str());
+  auto memory = parse_bytes(texts.budget);
+  if (!memory.ok()) texts.refused = "--memory-budget: " + memory.error().message;
+  if (!s.load_models.empty() && texts.mode != "explicit")
+    texts.refused = "--load-model needs --model-control-mode=explicit";
+  if (!texts.refused.empty()) {
+    std::fprintf(stderr, "motet serve: %s\n", texts.refused.c_str());
     parsed.exit_code = 2;
     return parsed;
   }
   s.domain.loop.memory_budget = *memory;
-  s.explicit_control = mode == "explicit";
+  s.explicit_control = texts.mode == "explicit";
   return parsed;
 }
 
