@@ -37,7 +37,7 @@ demo: build ## serve the shipped models, recognise photos, sound and files, load
 serve: build ## the demo, and leave the server running
 	@demo/run.sh --keep
 
-unit: build setup-test ## every test but the sanitizer builds
+unit: setup-test build ## every test but the sanitizer builds
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
 
 sanitize: setup ## the light rooms under address, undefined and thread sanitizers
