@@ -19,26 +19,46 @@ Result<Tensor> parse_string_tensor(std::span<const std::byte> bytes, Shape shape
   while (at < bytes.size()) {
     size_t left = bytes.size() - at;
     if (left < 4) {
-      return invalid_argument("incomplete string length, expecting 4 bytes but only " + std::to_string(left) + " bytes available");
+      return invalid_argument("incomplete string length, expecting 4 bytes but only " + std::to_string(left) +
+                              " bytes available");
     }
     uint32_t length = 0;
     std::memcpy(&length, bytes.data() + at, 4);
     if (length > left - 4) {
-      return invalid_argument("incomplete string data, expecting string of length " + std::to_string(length) + " but only " +
-                              std::to_string(left - 4) + " bytes available");
+      return invalid_argument("incomplete string data, expecting string of length " + std::to_string(length) +
+                              " but only " + std::to_string(left - 4) + " bytes available");
     }
     if (static_cast<int64_t>(block->elements.size()) == expected) {
-      return invalid_argument("unexpected number of string elements: more than the " + std::to_string(expected) + " of shape " +
-                              shape_to_string(shape));
+      return invalid_argument("unexpected number of string elements: more than the " + std::to_string(expected) +
+                              " of shape " + shape_to_string(shape));
     }
     block->elements.emplace_back(reinterpret_cast<const char*>(bytes.data()) + at + 4, length);
     at += 4 + size_t{length};
   }
   if (static_cast<int64_t>(block->elements.size()) != expected) {
-    return invalid_argument("expected " + std::to_string(expected) + " string elements, got " + std::to_string(block->elements.size()));
+    return invalid_argument("expected " + std::to_string(expected) + " string elements, got " +
+                            std::to_string(block->elements.size()));
   }
   TensorView view{DType::kString, std::move(shape), reinterpret_cast<std::byte*>(block->elements.data())};
   return Tensor(std::move(view), std::move(block));
+}
+
+Tensor copy_strings(const TensorView& view) {
+  std::span<const std::string_view> strings = view.as<std::string_view>();
+  size_t length = 0;
+  for (std::string_view s : strings) length += s.size();
+  auto characters = std::make_shared<std::string>();
+  characters->reserve(length);  // so that it does not move while elements are made
+  auto block = std::make_shared<StringBlock>();
+  block->elements.reserve(strings.size());
+  for (std::string_view s : strings) {
+    size_t at = characters->size();
+    characters->append(s);
+    block->elements.emplace_back(characters->data() + at, s.size());
+  }
+  block->characters = std::move(characters);
+  TensorView copy{DType::kString, view.shape, reinterpret_cast<std::byte*>(block->elements.data())};
+  return Tensor(std::move(copy), std::move(block));
 }
 
 size_t serialised_bytes(const TensorView& view) {

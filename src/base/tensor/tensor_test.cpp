@@ -27,7 +27,10 @@ TEST(DType, HalvesRoundToNearestEven) {
 }
 
 TEST(Strings, RefuseALengthThatLies) {
-  std::string wire("\x02\x00\x00\x00" "ab", 6);
+  std::string wire(
+      "\x02\x00\x00\x00"
+      "ab",
+      6);
   auto bytes = std::as_bytes(std::span(wire));
   auto good = parse_string_tensor(bytes, {1}, nullptr);
   ASSERT_TRUE(good.ok());
@@ -38,6 +41,25 @@ TEST(Strings, RefuseALengthThatLies) {
   EXPECT_FALSE(parse_string_tensor(bytes, {3}, nullptr).ok());
   wire[0] = 99;
   EXPECT_FALSE(parse_string_tensor(bytes, {1}, nullptr).ok());
+}
+
+TEST(Strings, ACopyStandsAlone) {
+  auto wire = std::make_unique<std::string>(
+      "\x02\x00\x00\x00"
+      "ab"
+      "\x00\x00\x00\x00"
+      "\x01\x00\x00\x00"
+      "c",
+      15);
+  auto parsed = parse_string_tensor(std::as_bytes(std::span(*wire)), {3, 1}, nullptr);
+  ASSERT_TRUE(parsed.ok());
+  Tensor copy = copy_strings(parsed->view());
+  wire->assign(wire->size(), '?');
+  EXPECT_EQ(copy.shape(), (Shape{3, 1}));
+  auto strings = copy.view().as<std::string_view>();
+  EXPECT_EQ(std::vector<std::string_view>(strings.begin(), strings.end()),
+            (std::vector<std::string_view>{"ab", "", "c"}));
+  EXPECT_EQ(copy_strings(TensorView{DType::kString, {0}, nullptr}).view().elements(), 0);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <future>
 
 #include "base/random.h"
+#include "base/tensor/named.h"
 #include "compute/device/fake/fake.h"
 #include "compute/engine/execution.h"
 #include "compute/ops/registry.h"
@@ -207,6 +208,23 @@ TEST(Engine, InputsMayLieAnywhereAndOutputsOutliveTheExecution) {
   auto execution = start({{program, 0}}, {{{{DType::kF32, inputs[0].shape(), shifted.data() + 1}}}}, false);
   ASSERT_EQ(execution->run(device::Team::serial()), RunState::kFinished);
   EXPECT_TRUE(same_bits(execution->output(0, 0), want));
+}
+
+TEST(Engine, StringsOutliveTheQueriesTheyCameFrom) {
+  auto model = Model::load("tests/conformance/wire/repo/text/1/model.onnx");  // Identity
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  std::string wire(
+      "\x02\x00\x00\x00"
+      "ab"
+      "\x01\x00\x00\x00"
+      "c",
+      11);
+  auto input = parse_string_tensor(std::as_bytes(std::span(wire)), {1, 2}, nullptr);
+  ASSERT_TRUE(input.ok()) << input.error().message;
+  Tensor got = answer(**model, {*input})[0];  // its execution is gone
+  wire.assign(wire.size(), '?');
+  auto strings = got.view().as<std::string_view>();
+  EXPECT_EQ(std::vector<std::string_view>(strings.begin(), strings.end()), (std::vector<std::string_view>{"ab", "c"}));
 }
 
 TEST(Engine, AKillEndsItBetweenSteps) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/tensor/named.h"
 #include "compute/engine/arena_cache.h"
 #include "compute/engine/runner.h"
 
@@ -248,6 +249,8 @@ Tensor BatchExecution::output(size_t query, size_t output) const {
     view.shape[0] = first_row_[query + 1] - first_row_[query];
     view.data += static_cast<size_t>(first_row_[query]) * row_bytes(port);
   }
+  // An element may point into a query's input or a program's constant, which need not live as long as the answer.
+  if (port.dtype == DType::kString) return copy_strings(view);
   return Tensor(std::move(view), outputs_[output]);
 }
 
