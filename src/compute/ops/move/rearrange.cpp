@@ -199,8 +199,8 @@ Result<KernelPtr> plan_concat(const NodeRequest& request) {
   Layout layout = first.layout;
   const int64_t block = layout == Layout::kNChw8c ? 8 : layout == Layout::kNChw16c ? 16 : 1;
   for (const TensorSpec& in : request.inputs) {
+    if (layout == Layout::kRowMajor) break;  // of any rank; the others have four dimensions
     if (in.layout != layout || in.shape[1] % block != 0) layout = Layout::kRowMajor;
-    if (layout == Layout::kRowMajor) break;
   }
   if (layout != Layout::kRowMajor && axis != 1) layout = Layout::kRowMajor;
   if (layout == Layout::kNhwc) axis = 3;
