@@ -36,7 +36,8 @@ std::vector<Layout> candidates() {
 }
 
 void set_predictions(CompiledProgram& program, const Measurement& measured) {
-  for (size_t i = 0; i < program.infos.size(); ++i) program.infos[i].predicted = measured.steps[i];
+  for (size_t i = 0; i < program.infos.size(); ++i)
+    program.infos[i].predicted = program.infos[i].longest_slice = measured.steps[i];
 }
 
 // Lowers, and once more if some kernels turn out to use barriers: those are then made for one part.

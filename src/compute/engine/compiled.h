@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "compute/engine/program.h"
+#include "compute/engine/runnable.h"
 #include "compute/ops/kernel.h"
 
 namespace motet::engine {
@@ -51,7 +51,7 @@ struct Step {
   std::string key;          // what names its node across compilations: its first output
 };
 
-class CompiledProgram final : public Program {
+class CompiledProgram final : public Runnable {
  public:
   const std::vector<Port>& inputs() const override { return input_ports; }
   const std::vector<Port>& outputs() const override { return output_ports; }
@@ -61,10 +61,16 @@ class CompiledProgram final : public Program {
   Bytes activation_bytes() const override { return Bytes(static_cast<int64_t>(arena_without_reuse)); }
   Bytes packed_bytes() const override { return Bytes(static_cast<int64_t>(packed)); }
   Nanos predicted() const override;
+  Nanos longest_step() const override;
+  Precision precision() const override { return chosen_precision; }
+  std::string executor() const override { return "native"; }
   std::string layout() const override;
 
-  // Steps of the longest way through, branches included.
-  int64_t longest_path() const;
+  size_t arena_size() const override { return arena; }
+  std::vector<Staging> staging() const override;
+  int64_t longest_path() const override;
+  std::unique_ptr<Run> start(std::byte* memory, std::vector<std::byte*> input_addresses,
+                             std::vector<std::byte*> output_addresses) const override;
 
   std::vector<Port> input_ports, output_ports;
   std::vector<Buffer> buffers;
@@ -75,6 +81,7 @@ class CompiledProgram final : public Program {
   size_t arena_without_reuse = 0;
   size_t packed = 0;  // bytes packed for this program alone
   ops::Layout preferred = ops::Layout::kRowMajor;
+  Precision chosen_precision = Precision::kExact;
   std::shared_ptr<const graph::Graph> graph;  // keeps what kernels point into
 };
 

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/tensor/named.h"
 #include "compute/engine/arena_cache.h"
-#include "compute/engine/runner.h"
+#include "compute/engine/runnable.h"
 
 namespace motet::engine {
 namespace {
@@ -22,14 +22,14 @@ std::shared_ptr<std::byte> allocate_output(size_t bytes) {
 
 int64_t rows_of(const TensorView& view) { return view.shape.empty() ? 0 : view.shape[0]; }
 
-const CompiledProgram& compiled(const Part& part) { return static_cast<const CompiledProgram&>(*part.program); }
+const Runnable& runnable(const Part& part) { return static_cast<const Runnable&>(*part.program); }
 
 class BatchExecution final : public Execution {
  public:
   BatchExecution(std::vector<Part> parts, std::vector<QueryInputs> queries, bool batched)
       : parts_(std::move(parts)), queries_(std::move(queries)), batched_(batched) {}
   ~BatchExecution() override {
-    runner_.reset();
+    run_.reset();
     if (arena_) give_arena(std::move(*arena_));
   }
 
@@ -65,7 +65,7 @@ class BatchExecution final : public Execution {
 
   // The leader's.
   std::optional<device::Arena> arena_;
-  std::optional<Runner> runner_;                    // of the part that runs
+  std::unique_ptr<Run> run_;                        // of the part that runs
   std::vector<std::shared_ptr<std::byte>> padded_;  // outputs of a padded part, per port
   size_t part_ = 0;
   int64_t part_row_ = 0;  // first row of the part that runs
@@ -132,8 +132,8 @@ size_t BatchExecution::row_bytes(const Port& port) const {
 Status BatchExecution::allocate() {
   size_t arena = 0;
   for (const Part& part : parts_) {
-    arena = std::max(arena, compiled(part).arena);
-    total_ += compiled(part).longest_path();
+    arena = std::max(arena, runnable(part).arena_size());
+    total_ += runnable(part).longest_path();
   }
   MOTET_ASSIGN(device::Arena taken, take_arena(arena));
   arena_.emplace(std::move(taken));
@@ -175,16 +175,14 @@ std::byte* BatchExecution::gather(size_t port, std::byte* staging) const {
 }
 
 void BatchExecution::begin_part() {
-  const CompiledProgram& program = compiled(parts_[part_]);
-  std::vector<std::byte*> inputs(program.input_ports.size(), nullptr);
-  for (const Buffer& buffer : program.buffers)
-    if (buffer.kind == Buffer::Kind::kInput && buffer.bytes > 0)
-      inputs[buffer.port] = gather(buffer.port, arena_->data() + buffer.offset);
-  bool padded = batched_ && parts_[part_].rows != program.input_ports.front().shape[0];
+  const Runnable& program = runnable(parts_[part_]);
+  std::vector<std::byte*> inputs(program.inputs().size(), nullptr);
+  for (const Staging& place : program.staging()) inputs[place.port] = gather(place.port, arena_->data() + place.offset);
+  bool padded = batched_ && parts_[part_].rows != program.inputs().front().shape[0];
   padded_.clear();
   std::vector<std::byte*> outputs;
-  for (size_t o = 0; o < program.output_ports.size(); ++o) {
-    const Port& port = program.output_ports[o];
+  for (size_t o = 0; o < program.outputs().size(); ++o) {
+    const Port& port = program.outputs()[o];
     if (padded) {
       padded_.push_back(allocate_output(row_bytes(port) * static_cast<size_t>(port.shape[0])));
       MOTET_CHECK(padded_.back() != nullptr, "memory for a padded output");
@@ -193,13 +191,13 @@ void BatchExecution::begin_part() {
       outputs.push_back(outputs_[o].get() + static_cast<size_t>(part_row_) * row_bytes(port));
     }
   }
-  runner_.emplace(program, arena_->data(), std::move(inputs), std::move(outputs));
+  run_ = program.start(arena_->data(), std::move(inputs), std::move(outputs));
 }
 
 void BatchExecution::end_part() {
-  const CompiledProgram& program = compiled(parts_[part_]);
+  const Runnable& program = runnable(parts_[part_]);
   for (size_t o = 0; o < padded_.size(); ++o) {
-    size_t row = row_bytes(program.output_ports[o]);
+    size_t row = row_bytes(program.outputs()[o]);
     std::memcpy(outputs_[o].get() + static_cast<size_t>(part_row_) * row, padded_[o].get(),
                 static_cast<size_t>(parts_[part_].rows) * row);
   }
@@ -207,22 +205,22 @@ void BatchExecution::end_part() {
   steps_before_ += program.longest_path();
   part_row_ += parts_[part_].rows;
   ++part_;
-  runner_.reset();
+  run_.reset();
 }
 
 RunState BatchExecution::step(device::Team& team) {
   if (last_ != RunState::kPaused) return last_;
   if (kill_.load(std::memory_order_acquire)) return last_ = RunState::kKilled;
-  if (!runner_) begin_part();
-  if (!runner_->done()) {
-    Status status = runner_->step(team);
+  if (!run_) begin_part();
+  if (!run_->done()) {
+    Status status = run_->step(team);
     if (!status.ok()) {
       failure_ = status.error();
       return last_ = RunState::kFailed;
     }
   }
-  done_.store(steps_before_ + runner_->steps_done(), std::memory_order_release);
-  if (!runner_->done()) return RunState::kPaused;
+  done_.store(steps_before_ + run_->steps_done(), std::memory_order_release);
+  if (!run_->done()) return RunState::kPaused;
   end_part();
   if (part_ == parts_.size()) last_ = RunState::kFinished;
   return last_;

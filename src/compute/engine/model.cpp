@@ -122,7 +122,8 @@ class LoadedModel final : public Model {
   }
 
  private:
-  using Key = std::tuple<std::vector<Shape>, int, std::set<std::string>, std::optional<ops::Layout>>;
+  using Key =
+      std::tuple<std::vector<Shape>, int, std::set<std::string>, std::optional<ops::Layout>, Precision, Nanos, bool>;
 
   Result<std::shared_ptr<const Graph>> prepared(const std::set<std::string>& disabled);
 
@@ -158,7 +159,8 @@ Result<std::shared_ptr<const Graph>> LoadedModel::prepared(const std::set<std::s
 }
 
 Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) {
-  Key key{input_shapes, options.max_width, options.disabled_passes, options.layout};
+  Key key{input_shapes,    options.max_width, options.disabled_passes, options.layout, options.precision,
+          options.quantum, options.lanes};
   auto find = [&]() -> ProgramPtr {
     std::lock_guard lock(programs_mutex_);
     auto found = programs_.find(key);
@@ -191,6 +193,21 @@ void LoadedModel::drop(const std::vector<Shape>& input_shapes) {
 }
 
 }  // namespace
+
+std::string_view precision_name(Precision precision) {
+  switch (precision) {
+    case Precision::kExact: return "exact";
+    case Precision::kBf16: return "bf16";
+    case Precision::kInt8: return "int8";
+  }
+  return "?";
+}
+
+std::optional<Precision> precision_of(std::string_view name) {
+  for (Precision precision : {Precision::kExact, Precision::kBf16, Precision::kInt8})
+    if (precision_name(precision) == name) return precision;
+  return std::nullopt;
+}
 
 Result<std::shared_ptr<Model>> Model::load(const std::filesystem::path& path) {
   MOTET_ASSIGN(graph::Model source, graph::read_onnx(path));

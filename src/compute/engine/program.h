@@ -1,5 +1,5 @@
-// Program: a graph compiled for one set of input shapes and one greatest width: a straight list of steps over one
-// planned arena. Immutable once compiled and shared by all executions of it; may be used from any thread.
+// Program: a graph compiled for one set of input shapes, one precision and one greatest width: steps over one planned
+// arena. Immutable once compiled and shared by all executions of it; may be used from any thread.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -25,6 +26,13 @@ struct Port {
   Shape shape;  // -1 where any extent is allowed
 };
 
+// How far a program may depart from fp32: bf16 and int8 round inputs and weights of what is worth it (convolutions,
+// products) and keep the rest exact. The error is measured on data, never assumed.
+enum class Precision : uint8_t { kExact, kBf16, kInt8 };
+// "exact", "bf16", "int8".
+std::string_view precision_name(Precision precision);
+std::optional<Precision> precision_of(std::string_view name);
+
 struct StepInfo {
   std::string node;            // ONNX node name, or the reorder's
   std::string op;              // "Conv+Clip", "reorder"
@@ -32,12 +40,19 @@ struct StepInfo {
   std::vector<ops::Refusal> refusals;
   double flops = 0;
   size_t bytes_moved = 0;  // inputs, outputs, weights
-  Nanos predicted;         // at width 1; 0 until measured (see CompileOptions::calibrate)
+  Nanos predicted;         // at width 1, all slices; 0 until measured (see CompileOptions::calibrate)
+  int slices = 1;          // cuts of a long op: each is a step of its own
+  Nanos longest_slice;     // at width 1; what a yield may have to wait for
+  double loss = 0;         // predicted: time of all slices over time of the op whole, less 1
+  bool barrier = false;    // meets GOMP_barrier: runs only with as many cores as it was made for
 };
 
 struct CompileOptions {
   int max_width = 1;  // greatest number of cores a step will run on
   std::set<std::string> disabled_passes;
+  Precision precision = Precision::kExact;
+  Nanos quantum = Nanos::from_millis(1);  // no step is longer at width 1, by prediction, where its op can be cut
+  bool lanes = false;     // branches of the graph become lanes that may run at once on parts of a partition
   bool calibrate = true;  // run and time each step; the first time also choose the layout by measuring
   // Layout of convolutions; where absent, what was measured to be fastest for this model, or what suits the CPU.
   std::optional<ops::Layout> layout;
@@ -59,6 +74,11 @@ class Program {
   virtual Bytes packed_bytes() const = 0;      // weights packed for this program and not shared
   // Sum of the steps' predicted times at width 1.
   virtual Nanos predicted() const = 0;
+  // The longest that it runs without looking at its flag, at width 1, by prediction; admission counts with it.
+  virtual Nanos longest_step() const = 0;
+  virtual Precision precision() const = 0;
+  // What runs it: "native", or a foreign executor's name and version ("openvino 2026.4.1").
+  virtual std::string executor() const = 0;
   // The layout that its convolutions prefer: "nChw16c", "nChw8c", "nhwc" or "any"; for `motet inspect`.
   virtual std::string layout() const = 0;
 };

@@ -13,6 +13,24 @@ Nanos CompiledProgram::predicted() const {
   return sum;
 }
 
+Nanos CompiledProgram::longest_step() const {
+  Nanos longest;
+  for (const StepInfo& info : infos) longest = std::max(longest, info.longest_slice);
+  return longest;
+}
+
+std::vector<Staging> CompiledProgram::staging() const {
+  std::vector<Staging> list;
+  for (const Buffer& buffer : buffers)
+    if (buffer.kind == Buffer::Kind::kInput && buffer.bytes > 0) list.push_back({buffer.port, buffer.offset});
+  return list;
+}
+
+std::unique_ptr<Run> CompiledProgram::start(std::byte* memory, std::vector<std::byte*> input_addresses,
+                                            std::vector<std::byte*> output_addresses) const {
+  return std::make_unique<Runner>(*this, memory, std::move(input_addresses), std::move(output_addresses));
+}
+
 std::string CompiledProgram::layout() const {
   switch (preferred) {
     case ops::Layout::kNhwc: return "nhwc";
@@ -94,6 +112,11 @@ Status Runner::run_kernel(const Step& step, const StepInfo& info, device::Team& 
   step.kernel->run(args, team);
   if (const char* message = fault.load(std::memory_order_relaxed))
     return invalid_argument("node '" + info.node + "' (" + info.op + "): " + message);
+  return {};
+}
+
+Tensor Runner::take_output(size_t) {
+  MOTET_CHECK(false, "the extents of a compiled program's outputs are known");
   return {};
 }
 

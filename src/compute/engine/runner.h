@@ -11,7 +11,7 @@
 
 namespace motet::engine {
 
-class Runner {
+class Runner final : public Run {
  public:
   // What to do at a branch: run the side that the data choose, or clear its results and go on.
   enum class Branches : uint8_t { kRun, kSkip };
@@ -20,11 +20,10 @@ class Runner {
   Runner(const CompiledProgram& program, std::byte* arena, std::vector<std::byte*> inputs,
          std::vector<std::byte*> outputs, Branches branches = Branches::kRun);
 
-  bool done() const { return frames_.empty(); }
-  // Runs the next step. An Error is a fault of the data, naming the node. REQUIRES: !done().
-  Status step(device::Team& team);
-  // Steps done so far; those of a branch not taken, or shorter than its sibling, count as done when it ends.
-  int64_t steps_done() const { return done_; }
+  bool done() const override { return frames_.empty(); }
+  Status step(device::Team& team) override;
+  int64_t steps_done() const override { return done_; }
+  Tensor take_output(size_t port) override;
   // The step that runs next, wherever it is. REQUIRES: !done().
   const Step& next_step() const { return frames_.back().program->body[frames_.back().next]; }
 
