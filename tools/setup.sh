@@ -8,7 +8,7 @@ packages=(
   clang-19 lld-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 g++ cmake ninja-build ccache pkg-config
   libdnnl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libboost-dev libsimdjson-dev
   libspdlog-dev libfmt-dev libcli11-dev libgtest-dev libonnx-dev
-  libturbojpeg0-dev libpng-dev libzip-dev zlib1g-dev
+  libturbojpeg0-dev libpng-dev libzip-dev zlib1g-dev libxxhash-dev
 )
 test_packages=(python3 python3-venv)
 

@@ -36,6 +36,8 @@ Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to);
 
 // The instruction set that oneDNN uses here, "avx512_core_bf16".
 std::string isa_name();
+// Of the library, "2.6.3".
+std::string version();
 // The blocked layout natural to this CPU: kNChw16c with AVX-512, else kNChw8c.
 Layout blocked_layout();
 
