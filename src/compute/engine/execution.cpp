@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "base/check.h"
 #include "base/tensor/named.h"
@@ -38,7 +39,11 @@ class BatchExecution final : public Execution {
   RunState run(device::Team& team) override;
   RunState step(device::Team& team) override;
   void request_pause() override { pause_.store(true, std::memory_order_release); }
-  void request_kill() override { kill_.store(true, std::memory_order_release); }
+  void request_kill() override {
+    kill_.store(true, std::memory_order_release);
+    std::lock_guard lock(run_mutex_);
+    if (run_) run_->cancel();
+  }
   void clear_pause() override { pause_.store(false, std::memory_order_release); }
   int64_t steps_done() const override { return done_.load(std::memory_order_acquire); }
   int64_t steps_total() const override { return total_; }
@@ -65,6 +70,7 @@ class BatchExecution final : public Execution {
 
   // The leader's.
   std::optional<device::Arena> arena_;
+  std::mutex run_mutex_;                            // held where run_ changes, and to cancel it from another thread
   std::unique_ptr<Run> run_;                        // of the part that runs
   std::vector<std::shared_ptr<std::byte>> padded_;  // outputs of a padded part, per port
   size_t part_ = 0;
@@ -191,7 +197,10 @@ void BatchExecution::begin_part() {
       outputs.push_back(outputs_[o].get() + static_cast<size_t>(part_row_) * row_bytes(port));
     }
   }
-  run_ = program.start(arena_->data(), std::move(inputs), std::move(outputs));
+  auto run = program.start(arena_->data(), std::move(inputs), std::move(outputs));
+  std::lock_guard lock(run_mutex_);
+  run_ = std::move(run);
+  if (kill_.load(std::memory_order_acquire)) run_->cancel();
 }
 
 void BatchExecution::end_part() {
@@ -205,6 +214,7 @@ void BatchExecution::end_part() {
   steps_before_ += program.longest_path();
   part_row_ += parts_[part_].rows;
   ++part_;
+  std::lock_guard lock(run_mutex_);
   run_.reset();
 }
 
@@ -215,6 +225,7 @@ RunState BatchExecution::step(device::Team& team) {
   if (!run_->done()) {
     Status status = run_->step(team);
     if (!status.ok()) {
+      if (kill_.load(std::memory_order_acquire)) return last_ = RunState::kKilled;
       failure_ = status.error();
       return last_ = RunState::kFailed;
     }

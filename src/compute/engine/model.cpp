@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "compute/engine/compile.h"
+#include "compute/engine/fallback.h"
 #include "compute/engine/program.h"
 
 namespace motet::engine {
@@ -209,11 +210,19 @@ std::optional<Precision> precision_of(std::string_view name) {
   return std::nullopt;
 }
 
-Result<std::shared_ptr<Model>> Model::load(const std::filesystem::path& path) {
+namespace {
+
+Result<std::shared_ptr<Model>> read_native(const std::filesystem::path& path) {
   MOTET_ASSIGN(graph::Model source, graph::read_onnx(path));
   auto model = std::make_shared<LoadedModel>(std::move(source));
   MOTET_RETURN_IF_ERROR(model->prepare());
   return std::shared_ptr<Model>(std::move(model));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Model>> Model::load(const std::filesystem::path& path, const LoadOptions& options) {
+  return load_with_fallback(path, options, read_native);
 }
 
 }  // namespace motet::engine

@@ -58,6 +58,12 @@ struct CompileOptions {
   std::optional<ops::Layout> layout;
 };
 
+// How a model is loaded.
+struct LoadOptions {
+  // "native"; the name of a foreign executor ("openvino"); or "auto": native, and foreign for what native refuses.
+  std::string executor = "auto";
+};
+
 class Program;
 using ProgramPtr = std::shared_ptr<const Program>;
 
@@ -87,7 +93,10 @@ class Program {
 // all programs. Any thread; compile() of one model runs one at a time, without holding up executions.
 class Model {
  public:
-  static Result<std::shared_ptr<Model>> load(const std::filesystem::path& path);
+  // Reads an ONNX file, or what an installed foreign executor reads (foreign_step.h). With executor "auto" a model or
+  // shape that the native engine refuses as unsupported goes to a foreign executor; if that refuses too, the Error
+  // tells both reasons.
+  static Result<std::shared_ptr<Model>> load(const std::filesystem::path& path, const LoadOptions& options = {});
   virtual ~Model() = default;
 
   virtual const std::vector<Port>& inputs() const = 0;  // as declared, -1 for symbolic or unknown extents
@@ -101,6 +110,7 @@ class Model {
   virtual Result<ProgramPtr> compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) = 0;
   // Forgets a program; executions that use it keep it alive.
   virtual void drop(const std::vector<Shape>& input_shapes) = 0;
+  // The graph as read; empty for a model that only a foreign executor reads.
   virtual const graph::Model& source() const = 0;
 };
 

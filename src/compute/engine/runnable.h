@@ -28,6 +28,8 @@ class Run {
   // Output `port`, where the program does not know its extents beforehand (an extent of -1 in outputs()); owns its
   // memory. REQUIRES: done(); called once a port.
   virtual Tensor take_output(size_t port) = 0;
+  // Any thread: a step under way that takes long ends early, with an Error, if it can.
+  virtual void cancel() {}
 };
 
 // Where an input is staged in the arena when it does not lie in one piece in the caller's memory.
