@@ -2,17 +2,9 @@
 // the calling execution's Team instead of libgomp's own threads. An executable that links motet_device exports them,
 // and the dynamic linker prefers the executable's definitions to libgomp.so.1's. Semantics: OpenMP 4.5, one level of
 // parallelism.
-#include <atomic>
-
 #include "compute/device/region.h"
 
 namespace motet::device {
-
-namespace {
-std::atomic<int64_t> barriers{0};
-}  // namespace
-
-int64_t barrier_calls() { return barriers.load(std::memory_order_relaxed); }
 
 namespace {
 
@@ -40,9 +32,12 @@ void run_region(void (*function)(void*), void* data, int parts) {
 }
 
 void barrier_in_region() {
-  const ThreadState& state = this_thread();
+  ThreadState& state = this_thread();
   if (state.parts <= 1) return;
-  barriers.fetch_add(1, std::memory_order_relaxed);
+  if (state.count_barriers) {
+    ++state.barriers;
+    return;
+  }
   MOTET_CHECK(state.barrier != nullptr,
               "a oneDNN region met a barrier while its parts share threads: run this primitive as wide as it was made");
   state.barrier->arrive_and_wait();

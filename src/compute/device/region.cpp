@@ -60,6 +60,21 @@ PartScope::~PartScope() {
   state.barrier = barrier_;
 }
 
+BarrierCount::BarrierCount() : counted_(this_thread().count_barriers), before_(this_thread().barriers) {
+  this_thread().count_barriers = true;
+}
+BarrierCount::~BarrierCount() { this_thread().count_barriers = counted_; }
+
+LaneScope::LaneScope() : before_(this_thread()) {
+  ThreadState& state = this_thread();
+  state.team = nullptr;
+  state.part = 0;
+  state.parts = 1;
+  state.in_region = false;
+  state.barrier = nullptr;
+}
+LaneScope::~LaneScope() { this_thread() = before_; }
+
 void run_serially(int parts, PartFunction f) {
   if (parts == 1) {  // not a region: what it calls may still fork
     f(0, 1);

@@ -33,6 +33,8 @@ struct ThreadState {
   int parts = 1;
   bool in_region = false;            // inside parts of a region of more than one; nested regions run alone
   RegionBarrier* barrier = nullptr;  // null where the parts of the region may share a thread
+  bool count_barriers = false;       // a barrier is noted and passed, by BarrierCount
+  int64_t barriers = 0;              // met while they were counted
 };
 
 ThreadState& this_thread();
@@ -50,6 +52,33 @@ class PartScope {
   int parts_;
   bool in_region_;
   RegionBarrier* barrier_;
+};
+
+// While it lives, barriers that the calling thread meets are counted and passed without waiting: for finding kernels
+// that have any.
+class BarrierCount {
+ public:
+  BarrierCount();
+  ~BarrierCount();
+  BarrierCount(const BarrierCount&) = delete;
+  BarrierCount& operator=(const BarrierCount&) = delete;
+  bool met() const { return this_thread().barriers != before_; }
+
+ private:
+  const bool counted_;
+  const int64_t before_;
+};
+
+// The calling thread, inside a part, begins anew: what it runs until the scope ends may fork on a team of its own.
+class LaneScope {
+ public:
+  LaneScope();
+  ~LaneScope();
+  LaneScope(const LaneScope&) = delete;
+  LaneScope& operator=(const LaneScope&) = delete;
+
+ private:
+  const ThreadState before_;
 };
 
 // Every part in order on the calling thread.

@@ -36,6 +36,9 @@ class Team {
   // Calls f(part, parts) for every part once, spread over the team's cores, and returns when all have ended. Parts must
   // not wait for one another. Nested calls run on the caller alone.
   virtual void run(int parts, PartFunction f) = 0;
+  // A kernel made of several primitives says where each begins; false: skip it, this call has none of its work
+  // (slice_team.h).
+  virtual bool begin_stage() { return true; }
   // Whether run(parts) from here would give every part a thread of its own, so that parts may meet at a barrier.
   virtual bool concurrent(int parts) const { return parts == 1; }
 
@@ -45,10 +48,6 @@ class Team {
     if (count <= 0) return;
     int64_t most = grain > 0 ? (count + grain - 1) / grain : count;
     int parts = static_cast<int>(most < width() ? most : width());
-    if (parts <= 1) {
-      f(int64_t{0}, count);
-      return;
-    }
     auto body = [&](int part, int n) { f(count * part / n, count * (part + 1) / n); };
     run(parts, PartFunction(body));
   }
@@ -81,8 +80,5 @@ class TeamScope {
 // or a smaller one: scratchpads are sized by it. Unset: the pool's size on its workers, 1 elsewhere. REQUIRES: width
 // >= 1.
 void set_compile_width(int width);
-// GOMP_barrier calls since the process began, from any thread: a primitive that makes any must run with as many cores
-// as parts.
-int64_t barrier_calls();
 
 }  // namespace motet::device

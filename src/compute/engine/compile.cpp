@@ -3,9 +3,8 @@
 #include <algorithm>
 
 #include "base/clock.h"
-#include "compute/engine/calibrate.h"
 #include "compute/engine/lowering.h"
-#include "compute/engine/probe.h"
+#include "compute/engine/survey.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/registry.h"
 
@@ -35,39 +34,67 @@ std::vector<Layout> candidates() {
   return list;
 }
 
-void set_predictions(CompiledProgram& program, const Measurement& measured) {
-  for (size_t i = 0; i < program.infos.size(); ++i)
-    program.infos[i].predicted = program.infos[i].longest_slice = measured.steps[i];
+// The parts that a second lowering should plan steps with: one where parts meet at a barrier; more where a unit is
+// longer than the quantum.
+std::map<std::string, int> corrected_parts(const CompiledProgram& program, const Survey& survey, bool timed) {
+  constexpr int kMostParts = 1024;
+  std::map<std::string, int> parts;
+  for (size_t i = 0; i < program.body.size(); ++i) {
+    const Step& step = program.body[i];
+    const StepSurvey& surveyed = survey.steps[i];
+    for (size_t side = 0; side < surveyed.sides.size(); ++side)
+      if (!surveyed.sides[side].steps.empty())
+        parts.merge(corrected_parts(*step.branch->taken[side], surveyed.sides[side], timed));
+    if (step.branch) continue;
+    if (surveyed.barrier && step.parts > 1) parts[step.key] = 1;
+    if (!timed || surveyed.barrier || !surveyed.sliceable || surveyed.units.total < step.parts) continue;
+    Nanos longest;
+    for (Nanos time : surveyed.times) longest = std::max(longest, time);
+    if (longest <= program.quantum) continue;
+    int times_more = static_cast<int>(longest.value * 2 / std::max<int64_t>(1, program.quantum.value)) + 1;
+    if (step.parts * times_more <= kMostParts) parts[step.key] = step.parts * times_more;
+  }
+  return parts;
 }
 
-// Lowers, and once more if some kernels turn out to use barriers: those are then made for one part.
-Result<std::shared_ptr<CompiledProgram>> lower_soundly(const std::shared_ptr<const Graph>& graph,
-                                                       LoweringOptions lowering) {
-  MOTET_ASSIGN(auto program, lower(graph, lowering));
-  if (lowering.max_width == 1) return program;
-  lowering.one_part = find_barriers(*program, lowering.max_width);
-  if (lowering.one_part.empty()) return program;
-  return lower(graph, lowering);
+struct Cut {
+  std::shared_ptr<CompiledProgram> program;
+  Nanos total = kNever;  // as surveyed
+};
+
+// Lowers, surveys and cuts into slices; lowers once more where the survey asks for other parts.
+Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering, Nanos budget) {
+  const bool timed = budget > Nanos(0);
+  Cut cut;
+  MOTET_ASSIGN(cut.program, lower(graph, lowering));
+  auto surveyed = survey(*cut.program, budget);
+  if (!surveyed) return cut;
+  auto corrected = corrected_parts(*cut.program, *surveyed, timed);
+  if (!corrected.empty()) {
+    for (const auto& [key, parts] : corrected) lowering.parts[key] = parts;
+    MOTET_ASSIGN(cut.program, lower(graph, lowering));
+    auto barriers = *std::move(surveyed);
+    surveyed = survey(*cut.program, budget);
+    if (!surveyed) return cut;
+    for (size_t i = 0; i < surveyed->steps.size() && i < barriers.steps.size(); ++i)
+      surveyed->steps[i].barrier = surveyed->steps[i].barrier || barriers.steps[i].barrier;
+  }
+  cut_steps(*cut.program, *surveyed);
+  cut.total = surveyed->total;
+  return cut;
 }
 
 // Lowers for each candidate layout, times each, and returns the fastest.
 Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<const Graph>& graph,
                                                        LoweringOptions lowering, std::optional<Layout>& layout) {
-  std::shared_ptr<CompiledProgram> best;
-  Nanos best_time = kNever;
+  Cut best;
   for (Layout candidate : candidates()) {
     lowering.preferred = candidate;
-    MOTET_ASSIGN(auto program, lower_soundly(graph, lowering));
-    auto measured = measure(*program, kMeasureBudget);
-    if (!measured && best) continue;
-    if (measured) set_predictions(*program, *measured);
-    if (!best || measured->total < best_time) {
-      best = std::move(program);
-      if (measured) best_time = measured->total;
-    }
+    MOTET_ASSIGN(Cut cut, lower_cut(graph, lowering, kMeasureBudget));
+    if (!best.program || cut.total < best.total) best = std::move(cut);
   }
-  if (best_time != kNever) layout = best->preferred;
-  return best;
+  if (best.total != kNever) layout = best.program->preferred;
+  return best.program;
 }
 
 }  // namespace
@@ -117,6 +144,7 @@ Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, co
   LoweringOptions lowering{.max_width = std::max(1, options.max_width),
                            .preferred = options.layout.value_or(layout.value_or(ops::onednn::blocked_layout())),
                            .weights = &weights,
+                           .quantum = options.quantum,
                            .disabled_passes = options.disabled_passes,
                            .evaluate = context.evaluate};
   std::shared_ptr<CompiledProgram> program;
@@ -124,9 +152,8 @@ Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, co
     MOTET_ASSIGN(program, lower_fastest(shaped.graph, lowering, layout));
     weights.trim();
   } else {
-    MOTET_ASSIGN(program, lower_soundly(shaped.graph, lowering));
-    if (options.calibrate)
-      if (auto measured = measure(*program, kMeasureBudget)) set_predictions(*program, *measured);
+    MOTET_ASSIGN(Cut cut, lower_cut(shaped.graph, lowering, options.calibrate ? kMeasureBudget : Nanos(0)));
+    program = std::move(cut.program);
   }
   program->pass_reports = std::move(reports);
   return program;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "compute/device/slice_team.h"
 #include "compute/engine/runnable.h"
 #include "compute/ops/kernel.h"
 
@@ -39,8 +40,21 @@ struct StepOperand {
 // A choice between two programs, made when the step is reached.
 struct Branch {
   StepOperand condition;
-  std::shared_ptr<const CompiledProgram> taken[2];  // [1] if the condition holds
-  std::vector<StepOperand> inputs[2];               // what each program's inputs are here
+  std::shared_ptr<CompiledProgram> taken[2];  // [1] if the condition holds
+  std::vector<StepOperand> inputs[2];         // what each program's inputs are here
+};
+
+// How a step's kernel is cut (survey.h). Empty where it is run whole.
+struct Slices {
+  device::UnitTable units;
+  std::vector<Nanos> before;  // predicted time of the units before each, and of all: total + 1 entries
+  std::vector<int> ends;      // unit after the last of each slice, ascending; the last is units.total
+  Nanos longest_unit;
+
+  bool whole() const { return ends.size() < 2; }
+  // The unit at which a call ends that begins at unit `first` on `width` cores: as many whole slices as fit `quantum`,
+  // at least one. REQUIRES: !whole(), first is 0 or the end of a slice but the last.
+  int reach(int first, int width, Nanos quantum) const;
 };
 
 struct Step {
@@ -48,7 +62,11 @@ struct Step {
   std::unique_ptr<Branch> branch;
   std::vector<StepOperand> inputs, outputs;
   int scratch = kNoBuffer;  // a kernel's scratch, or the arena of a branch
-  std::string key;          // what names its node across compilations: its first output
+  std::string key;          // what names it across compilations: its first output, and its layout for a copy
+  int parts = 1;            // what the kernel was planned for
+  Slices slices;
+
+  int64_t count() const { return slices.whole() ? 1 : static_cast<int64_t>(slices.ends.size()); }
 };
 
 class CompiledProgram final : public Runnable {
@@ -82,6 +100,7 @@ class CompiledProgram final : public Runnable {
   size_t packed = 0;  // bytes packed for this program alone
   ops::Layout preferred = ops::Layout::kRowMajor;
   Precision chosen_precision = Precision::kExact;
+  Nanos quantum = kNever;
   std::shared_ptr<const graph::Graph> graph;  // keeps what kernels point into
 };
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "compute/engine/copy_kernel.h"
 #include "compute/engine/memory_plan.h"
+#include "compute/engine/work.h"
 #include "compute/ops/registry.h"
 
 namespace motet::engine {
@@ -90,6 +91,7 @@ class Lowering {
   Result<std::shared_ptr<CompiledProgram>> lower_body(const Node& node, std::string_view attribute,
                                                       std::vector<StepOperand>& inputs);
   Status lower_kernel(int index, const Node& node);
+  int parts_of(const std::string& key, Nanos estimate) const;
   Status place_output(int index, const Node& node, const ops::Kernel& kernel, size_t output, Step& step);
   Status bind_outputs();
   void lay_out();
@@ -198,9 +200,17 @@ void Lowering::add_step(Step step, StepInfo info) {
   program_->infos.push_back(std::move(info));
 }
 
+int Lowering::parts_of(const std::string& key, Nanos estimate) const {
+  auto known = options_.parts.find(key);
+  return known != options_.parts.end() ? known->second : parts_for(estimate, options_.quantum, options_.max_width);
+}
+
 void Lowering::add_copy(const StepOperand& from, const StepOperand& to, Layout layout, const std::string& name) {
   Step step;
-  step.kernel = std::make_unique<CopyKernel>(program_->buffers[static_cast<size_t>(to.buffer)].bytes, layout);
+  const size_t bytes = program_->buffers[static_cast<size_t>(to.buffer)].bytes;
+  step.key = name + " copied";
+  step.parts = parts_of(step.key, time_to_move(2 * bytes));
+  step.kernel = std::make_unique<CopyKernel>(bytes, layout);
   step.inputs = {from};
   step.outputs = {to};
   add_step(std::move(step), {.node = name, .op = "copy", .implementation = "copy"});
@@ -212,7 +222,7 @@ Result<int> Lowering::deliver_constant(ValueId id, const TensorSpec& plain, Layo
     return add_buffer({.kind = Buffer::Kind::kConstant, .bytes = plain.bytes(), .constant = constant}, id);
   TensorSpec wanted = plain;
   wanted.layout = layout;
-  MOTET_ASSIGN(ops::KernelPtr kernel, ops::plan_reorder(plain, wanted));
+  MOTET_ASSIGN(ops::KernelPtr kernel, ops::plan_reorder(plain, wanted, 1));
   Tensor copy = Tensor::zeros(DType::kF32, {static_cast<int64_t>(wanted.bytes() / sizeof(float))});
   Tensor scratch = Tensor::zeros(DType::kU8, {static_cast<int64_t>(kernel->scratch_bytes())});
   TensorView from = constant.view();
@@ -234,12 +244,14 @@ Result<int> Lowering::deliver(ValueId id, Layout layout) {
   if (locations_[i].empty()) return internal_error("value '" + graph_->value(id).name + "' is used before it is made");
   TensorSpec wanted = spec;
   wanted.layout = layout;
-  MOTET_ASSIGN(ops::KernelPtr kernel, ops::plan_reorder(spec, wanted));
+  Step step;
+  step.key = graph_->value(id).name + " as " + layout_name(layout);
+  step.parts = parts_of(step.key, time_to_move(spec.bytes() + wanted.bytes()));
+  MOTET_ASSIGN(ops::KernelPtr kernel, ops::plan_reorder(spec, wanted, step.parts));
   int buffer = add_buffer({.kind = Buffer::Kind::kArena, .bytes = wanted.bytes()}, id);
   StepInfo info{.node = graph_->value(id).name,
                 .op = std::string("reorder ") + layout_name(spec.layout) + "->" + layout_name(layout),
                 .implementation = kernel->implementation()};
-  Step step;
   step.inputs = {operand(id, locations_[i].front().buffer)};
   step.outputs = {operand(id, buffer)};
   if (kernel->scratch_bytes() > 0)
@@ -438,14 +450,16 @@ Status Lowering::lower_kernel(int index, const Node& node) {
     if (node.outputs[o] == kNoValue) continue;
     MOTET_ASSIGN(outputs[o], spec_of(node.outputs[o]));
   }
-  const std::string key = key_of(node);
+  Step step;
+  step.key = key_of(node);
+  step.parts = parts_of(step.key, pessimistic_time(node, inputs, outputs));
   ops::NodeRequest request{.node = node,
                            .inputs = inputs,
                            .present = {present.get(), node.inputs.size()},
                            .constants = constants,
                            .outputs = outputs,
                            .preferred = options_.preferred,
-                           .max_width = options_.one_part.contains(key) ? 1 : options_.max_width,
+                           .max_width = step.parts,
                            .weights = options_.weights};
   auto planned = ops::plan_kernel(request);
   if (!planned.ok()) {
@@ -454,7 +468,6 @@ Status Lowering::lower_kernel(int index, const Node& node) {
     return error;
   }
   const ops::Kernel& kernel = *planned->kernel;
-  Step step;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     if (!present[i]) {
       step.inputs.emplace_back();
@@ -473,7 +486,6 @@ Status Lowering::lower_kernel(int index, const Node& node) {
                 .flops = kernel.flops()};
   if (options_.weights == nullptr) program_->packed += kernel.packed_bytes();
   step.kernel = std::move(planned->kernel);
-  step.key = key;
   add_step(std::move(step), std::move(info));
   return {};
 }
@@ -536,6 +548,7 @@ Result<std::shared_ptr<CompiledProgram>> Lowering::run() {
   MOTET_RETURN_IF_ERROR(bind_outputs());
   lay_out();
   program_->preferred = options_.preferred;
+  program_->quantum = options_.quantum;
   program_->graph = graph_;
   return program_;
 }

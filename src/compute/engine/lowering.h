@@ -3,7 +3,10 @@
 // the arena is laid out. Private to compute/engine. One thread at a time.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <set>
+#include <string>
 
 #include "base/result.h"
 #include "compute/engine/compiled.h"
@@ -17,7 +20,8 @@ struct LoweringOptions {
   int max_width = 1;
   ops::Layout preferred = ops::Layout::kRowMajor;  // of convolutions and what follows them
   ops::WeightCache* weights = nullptr;
-  std::set<std::string> one_part;         // keys of steps to be compiled for one part whatever max_width
+  Nanos quantum = kNever;                 // ops that may take longer are planned in more parts than cores
+  std::map<std::string, int> parts;       // per step's key, where it is known better than by estimate
   std::set<std::string> disabled_passes;  // for the bodies of branches
   graph::Evaluator evaluate;
 };

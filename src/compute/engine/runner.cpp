@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "compute/device/slice_team.h"
 
 namespace motet::engine {
 
@@ -44,15 +45,26 @@ std::string CompiledProgram::layout() const {
 int64_t CompiledProgram::longest_path() const {
   int64_t steps = 0;
   for (const Step& step : body) {
-    ++steps;
+    steps += step.count();
     if (step.branch) steps += std::max(step.branch->taken[0]->longest_path(), step.branch->taken[1]->longest_path());
   }
   return steps;
 }
 
+int Slices::reach(int first, int width, Nanos quantum) const {
+  auto end = std::upper_bound(ends.begin(), ends.end(), first);
+  MOTET_CHECK(end != ends.end(), "a slice begins before the last unit");
+  auto time = [&](int last) {
+    Nanos work = before[static_cast<size_t>(last)] - before[static_cast<size_t>(first)];
+    // The cores end together but for the last unit.
+    return width == 1 ? work : work / width + longest_unit;
+  };
+  while (std::next(end) != ends.end() && time(*std::next(end)) <= quantum) ++end;
+  return *end;
+}
+
 Runner::Runner(const CompiledProgram& program, std::byte* arena, std::vector<std::byte*> inputs,
-               std::vector<std::byte*> outputs, Branches branches)
-    : branches_(branches) {
+               std::vector<std::byte*> outputs) {
   push(program, arena, inputs, outputs, program.longest_path());
 }
 
@@ -87,15 +99,21 @@ void Runner::enter(const Step& step) {
   push(taken, arena, inputs, outputs, done_ + longest);
 }
 
-void Runner::skip(const Step& step) {
-  const Frame& frame = frames_.back();
-  for (const StepOperand& o : step.outputs)
-    if (o.buffer != kNoBuffer) std::memset(frame.addresses[static_cast<size_t>(o.buffer)], 0, o.view.bytes());
+std::vector<TensorView> Runner::place(const std::vector<StepOperand>& operands) const {
+  std::vector<TensorView> views;
+  for (const StepOperand& o : operands) {
+    views.push_back(o.view);
+    views.back().data = o.buffer == kNoBuffer ? nullptr : frames_.back().addresses[static_cast<size_t>(o.buffer)];
+  }
+  return views;
 }
+
+std::vector<TensorView> Runner::next_inputs() const { return place(next_step().inputs); }
+std::vector<TensorView> Runner::next_outputs() const { return place(next_step().outputs); }
 
 Status Runner::run_kernel(const Step& step, const StepInfo& info, device::Team& team) {
   const Frame& frame = frames_.back();
-  auto place = [&](const std::vector<StepOperand>& operands, std::vector<TensorView>& views) {
+  auto fill = [&](const std::vector<StepOperand>& operands, std::vector<TensorView>& views) {
     views.resize(operands.size());
     for (size_t i = 0; i < operands.size(); ++i) {
       const StepOperand& o = operands[i];
@@ -104,8 +122,8 @@ Status Runner::run_kernel(const Step& step, const StepInfo& info, device::Team& 
       views[i].data = o.buffer == kNoBuffer ? nullptr : frame.addresses[static_cast<size_t>(o.buffer)];
     }
   };
-  place(step.inputs, inputs_);
-  place(step.outputs, outputs_);
+  fill(step.inputs, inputs_);
+  fill(step.outputs, outputs_);
   std::atomic<const char*> fault{nullptr};
   ops::KernelArgs args{.inputs = inputs_, .outputs = outputs_, .fault = &fault};
   if (step.scratch != kNoBuffer) args.scratch = frame.addresses[static_cast<size_t>(step.scratch)];
@@ -120,23 +138,56 @@ Tensor Runner::take_output(size_t) {
   return {};
 }
 
-Status Runner::step(device::Team& team) {
-  MOTET_CHECK(!done(), "a step after the last");
-  Frame& frame = frames_.back();
-  const Step& step = frame.program->body[frame.next];
-  const StepInfo& info = frame.program->infos[frame.next];
-  ++frame.next;
-  ++done_;
-  Status status;
-  if (step.branch) {
-    branches_ == Branches::kRun ? enter(step) : skip(step);
-  } else {
-    status = run_kernel(step, info, team);
-  }
+void Runner::advance() {
+  ++frames_.back().next;
+  frames_.back().unit = 0;
   while (!frames_.empty() && frames_.back().next == frames_.back().program->body.size()) {
     done_ = frames_.back().ends_at;
     frames_.pop_back();
   }
+}
+
+Status Runner::step_whole(device::Team& team) {
+  const Frame& frame = frames_.back();
+  const Step& step = next_step();
+  Status status = run_kernel(step, frame.program->infos[frame.next], team);
+  done_ += step.count();
+  advance();
+  return status;
+}
+
+void Runner::skip_step() {
+  for (const TensorView& view : next_outputs())
+    if (view.data != nullptr) std::memset(view.data, 0, view.bytes());
+  done_ += next_step().count();
+  advance();
+}
+
+Status Runner::step(device::Team& team) {
+  MOTET_CHECK(!done(), "a step after the last");
+  const Step& step = next_step();
+  if (step.branch) {
+    ++frames_.back().next;
+    ++done_;
+    enter(step);
+    // A side without steps ends at once.
+    while (!frames_.empty() && frames_.back().next == frames_.back().program->body.size()) {
+      done_ = frames_.back().ends_at;
+      frames_.pop_back();
+    }
+    return {};
+  }
+  device::SliceTeam slice(team, step.parts);
+  if (step.slices.whole()) return step_whole(slice);
+  Frame& frame = frames_.back();
+  const Slices& slices = step.slices;
+  const int first = frame.unit;
+  const int last = slices.reach(first, team.width(), frame.program->quantum);
+  slice.select(slices.units, first, last);
+  Status status = run_kernel(step, frame.program->infos[frame.next], slice);
+  for (int end : slices.ends) done_ += end > first && end <= last ? 1 : 0;
+  frame.unit = last;
+  if (last == slices.units.total) advance();
   return status;
 }
 

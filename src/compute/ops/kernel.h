@@ -42,7 +42,9 @@ struct NodeRequest {
   std::span<const Tensor* const> constants;  // non-null where the input is known at compile time
   std::span<const TensorSpec> outputs;       // dtype and shape as inferred, row-major
   Layout preferred = Layout::kRowMajor;      // layout wanted for 4-D convolution-like nodes of this program
-  int max_width = 1;                         // greatest number of cores it will run on
+  // Parts that each of the kernel's parallel regions is cut into, at most; what team.width() will be when it runs. At
+  // least as many as cores, more where the op is to be sliced.
+  int max_width = 1;
   WeightCache* weights = nullptr;            // packed weights shared by the programs of a model; null: pack privately
 };
 
@@ -65,7 +67,8 @@ struct KernelArgs {
 class Kernel {
  public:
   virtual ~Kernel() = default;
-  // Runs to its end on `team`. Called by one thread at a time per set of operands; may be called concurrently from
+  // Runs on `team`, whose width() is the number of parts that it was planned for. All work lies in regions of the team
+  // (device/slice_team.h says why): what is done outside them is repeated for every slice. Called by one thread at a time per set of operands; may be called concurrently from
   // several executions with different operands, so it keeps no mutable state.
   virtual void run(const KernelArgs& args, device::Team& team) const = 0;
 
@@ -88,6 +91,9 @@ class Kernel {
     return -1;
   }
   virtual bool must_be_in_place() const { return false; }
+  // True if it is known to bear slicing. Else the compiler proves it before it relies on it, by comparing the results of
+  // a run whole and a run unit by unit.
+  virtual bool sliceable() const { return false; }
   // Bytes of packed weights it holds beside the constants.
   virtual size_t packed_bytes() const { return 0; }
   // Floating-point operations of one run.

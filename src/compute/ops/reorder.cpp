@@ -75,8 +75,8 @@ Result<KernelPtr> plan_plain_reorder(const TensorSpec& from, const TensorSpec& t
 
 }  // namespace
 
-Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to) {
-  Result<KernelPtr> fast = onednn::plan_reorder(from, to);
+Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to, int parts) {
+  Result<KernelPtr> fast = onednn::plan_reorder(from, to, parts);
   if (fast.ok()) return fast;
   Result<KernelPtr> plain = plan_plain_reorder(from, to);
   if (!plain.ok()) plain.error().message += "; onednn: " + fast.error().message;

@@ -148,6 +148,10 @@ void PrimitiveKernel::run(const KernelArgs& args, device::Team& team) const {
   dnnl_stream_t stream = thread_stream().get();
   size_t first = 0;
   for (const Stage& stage : stages_) {
+    if (!team.begin_stage()) {
+      first += stage.bindings.size();
+      continue;
+    }
     for (size_t i = first; i < first + stage.bindings.size(); ++i) {
       auto status = dnnl_memory_set_data_handle(bound->memories[i].memory.get(), address(bound->memories[i].operand));
       MOTET_CHECK(status == dnnl_success, "oneDNN takes an address");

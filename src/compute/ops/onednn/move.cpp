@@ -193,12 +193,13 @@ Result<KernelPtr> plan_transpose(const NodeRequest& request) {
   });
 }
 
-Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to) {
+Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to, int parts) {
   auto source = describe(from);
   auto destination = describe(to);
   if (!source || !destination || from.shape != to.shape || from.dtype != to.dtype)
     return unsupported("a copy between " + shape_to_string(from.shape) + " and " + shape_to_string(to.shape));
   return guarded([&]() -> Result<KernelPtr> {
+    set_parts(parts);
     auto kernel = std::make_unique<PrimitiveKernel>(1, 1);
     kernel->set_input_layout(0, from.layout);
     kernel->set_output_layout(0, to.layout);

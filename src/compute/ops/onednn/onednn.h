@@ -31,8 +31,8 @@ Result<KernelPtr> plan_reduction(const NodeRequest& request);            // Redu
 
 Result<KernelPtr> plan_transpose(const NodeRequest& request);  // Transpose
 
-// Copies `from` to `to`, which differ in layout only.
-Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to);
+// Copies `from` to `to`, which differ in layout only, in at most `parts` parts.
+Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to, int parts);
 
 // The instruction set that oneDNN uses here, "avx512_core_bf16".
 std::string isa_name();

@@ -1,0 +1,95 @@
+// Slices of steps: how far a call goes, and kernels that do not bear slicing.
+#include <gtest/gtest.h>
+
+#include "compute/engine/runner.h"
+#include "compute/engine/survey.h"
+
+// What oneDNN's parallel regions compile to; defined by compute/device.
+extern "C" {
+void GOMP_parallel(void (*function)(void*), void* data, unsigned threads, unsigned flags);
+void GOMP_barrier();
+}
+
+namespace motet::engine {
+namespace {
+
+Slices even(int units, int per_slice, Nanos unit) {
+  Slices slices;
+  slices.units = {.stages = {{.first = 0, .units = units, .serial = false}}, .total = units};
+  slices.longest_unit = unit;
+  for (int u = 0; u <= units; ++u) slices.before.push_back(unit * u);
+  for (int u = per_slice; u < units; u += per_slice) slices.ends.push_back(u);
+  slices.ends.push_back(units);
+  return slices;
+}
+
+TEST(Slices, ACallTakesWhatFitsTheQuantumAtItsWidth) {
+  Slices slices = even(12, 2, Nanos(400));  // slices of 800
+  EXPECT_EQ(slices.reach(0, 1, Nanos(1000)), 2);
+  EXPECT_EQ(slices.reach(10, 1, Nanos(1000)), 12);
+  EXPECT_EQ(slices.reach(0, 2, Nanos(1200)), 4);  // 800 on each core, and one unit's slack
+  EXPECT_EQ(slices.reach(0, 4, Nanos(1200)), 8);
+  EXPECT_EQ(slices.reach(0, 4, Nanos(1)), 2) << "at least one slice";
+  EXPECT_EQ(slices.reach(4, 8, Nanos::from_seconds(1)), 12);
+}
+
+// Fills its output with ones, having wiped it outside the region: every slice wipes what the ones before it left.
+class Wiping final : public ops::Kernel {
+ public:
+  void run(const ops::KernelArgs& args, device::Team& team) const override {
+    auto out = args.outputs[0].as<float>();
+    std::fill(out.begin(), out.end(), 0.0F);
+    team.for_range(static_cast<int64_t>(out.size()), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) out[static_cast<size_t>(i)] = 1;
+    });
+  }
+  std::string implementation() const override { return "test"; }
+};
+
+CompiledProgram program_of(ops::KernelPtr kernel, int parts) {
+  CompiledProgram program;
+  program.quantum = Nanos(1);  // any time is too long
+  program.output_ports.push_back({"y", DType::kF32, {64}});
+  program.buffers.push_back({.kind = Buffer::Kind::kOutput, .bytes = 256});
+  Step step;
+  step.kernel = std::move(kernel);
+  step.key = "y";
+  step.parts = parts;
+  step.outputs = {{0, TensorView{DType::kF32, {64}, nullptr}}};
+  program.body.push_back(std::move(step));
+  program.infos.emplace_back();
+  return program;
+}
+
+TEST(Slices, AKernelThatRepeatsWorkOutsideItsRegionsIsNotCut) {
+  CompiledProgram wiping = program_of(std::make_unique<Wiping>(), 4);
+  auto found = survey(wiping, Nanos(0));
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->steps[0].units.total, 4);
+  EXPECT_FALSE(found->steps[0].sliceable);
+  cut_steps(wiping, *found);
+  EXPECT_EQ(wiping.infos[0].slices, 1);
+  EXPECT_TRUE(wiping.body[0].slices.whole());
+}
+
+class Meeting final : public ops::Kernel {
+ public:
+  void run(const ops::KernelArgs&, device::Team& team) const override {
+    device::TeamScope scope(team);
+    GOMP_parallel([](void*) { GOMP_barrier(); }, nullptr, 2, 0);
+  }
+  std::string implementation() const override { return "test"; }
+};
+
+TEST(Slices, AKernelWhosePartsMeetIsMarkedAndNotCut) {
+  CompiledProgram program = program_of(std::make_unique<Meeting>(), 2);
+  auto found = survey(program, Nanos(0));
+  ASSERT_TRUE(found.has_value());
+  EXPECT_TRUE(found->steps[0].barrier);
+  cut_steps(program, *found);
+  EXPECT_TRUE(program.infos[0].barrier);
+  EXPECT_TRUE(program.body[0].slices.whole());
+}
+
+}  // namespace
+}  // namespace motet::engine

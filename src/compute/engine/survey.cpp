@@ -1,0 +1,216 @@
+#include "compute/engine/survey.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "compute/engine/arena_cache.h"
+#include "compute/engine/runner.h"
+
+namespace motet::engine {
+namespace {
+
+constexpr int kMostRounds = 6;
+
+std::vector<Tensor> draw(const std::vector<Port>& ports) {
+  std::vector<Tensor> tensors;
+  Random random(1, "survey");
+  for (const Port& port : ports) {
+    tensors.push_back(Tensor::zeros(port.dtype, port.shape));
+    if (port.dtype != DType::kF32) continue;
+    for (float& x : tensors.back().view().as<float>()) x = static_cast<float>(random.uniform() * 2 - 1);
+  }
+  return tensors;
+}
+
+std::vector<std::byte*> addresses(const std::vector<Tensor>& tensors) {
+  std::vector<std::byte*> list;
+  for (const Tensor& tensor : tensors) list.push_back(tensor.view().data);
+  return list;
+}
+
+// One operand's memory, with padding.
+struct Memory {
+  std::byte* data;
+  size_t bytes;
+  std::vector<std::byte> saved;
+
+  void save() { saved.assign(data, data + bytes); }
+  void restore() const { std::memcpy(data, saved.data(), bytes); }
+};
+
+// A step with its operands, for running it more than once on the same data.
+class Trial {
+ public:
+  Trial(const CompiledProgram& program, const Step& step, std::byte* arena, std::vector<TensorView> inputs,
+        std::vector<TensorView> outputs)
+      : step_(step), inputs_(std::move(inputs)), outputs_(std::move(outputs)) {
+    if (step.scratch != kNoBuffer) scratch_ = arena + program.buffers[static_cast<size_t>(step.scratch)].offset;
+    auto note = [&](const std::vector<StepOperand>& operands, const std::vector<TensorView>& views,
+                    std::vector<Memory>& list) {
+      for (size_t i = 0; i < operands.size(); ++i) {
+        if (operands[i].buffer == kNoBuffer) continue;
+        const Buffer& buffer = program.buffers[static_cast<size_t>(operands[i].buffer)];
+        if (buffer.kind != Buffer::Kind::kConstant) list.push_back({views[i].data, buffer.bytes, {}});
+      }
+    };
+    note(step.inputs, inputs_, before_);
+    note(step.outputs, outputs_, after_);
+    for (Memory& memory : before_) memory.save();
+  }
+
+  void run(device::Team& team) {
+    std::atomic<const char*> fault{nullptr};
+    step_.kernel->run({.inputs = inputs_, .outputs = outputs_, .scratch = scratch_, .fault = &fault}, team);
+  }
+
+  // True if unit by unit gives the bits of a run whole.
+  bool bears_slicing(const device::UnitTable& units) {
+    device::SliceTeam team(device::Team::serial(), step_.parts);
+    run(team);
+    std::vector<std::vector<std::byte>> whole;
+    for (Memory& memory : after_) whole.emplace_back(memory.data, memory.data + memory.bytes);
+    for (Memory& memory : after_) std::memset(memory.data, 0x5A, memory.bytes);
+    for (const Memory& memory : before_) memory.restore();
+    for (int unit = 0; unit < units.total; ++unit) {
+      team.select(units, unit, unit + 1);
+      run(team);
+    }
+    for (size_t i = 0; i < after_.size(); ++i)
+      if (std::memcmp(after_[i].data, whole[i].data(), whole[i].size()) != 0) return false;
+    return true;
+  }
+
+ private:
+  const Step& step_;
+  std::vector<TensorView> inputs_, outputs_;
+  std::byte* scratch_ = nullptr;
+  std::vector<Memory> before_, after_;
+};
+
+bool strings_among(const std::vector<TensorView>& views) {
+  return std::any_of(views.begin(), views.end(), [](const TensorView& v) { return v.dtype == DType::kString; });
+}
+
+void note(StepSurvey& step, const device::SurveyTeam& team, Nanos took, bool first) {
+  if (first || !(team.table() == step.units)) {
+    step.units = team.table();
+    step.times = team.times();
+    step.outside = team.outside();
+    step.total = took;
+  }
+  step.barrier = step.barrier || team.met_barrier();
+  for (size_t u = 0; u < step.times.size(); ++u) step.times[u] = std::min(step.times[u], team.times()[u]);
+  step.outside = std::min(step.outside, team.outside());
+  step.total = std::min(step.total, took);
+}
+
+void survey_sides(const Branch& branch, Nanos budget, StepSurvey& step) {
+  for (const auto& side : branch.taken) {
+    auto found = survey(*side, budget);
+    step.sides.push_back(found ? std::move(*found) : Survey());
+    step.total = std::max(step.total, step.sides.back().total);
+  }
+}
+
+void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runner, const Clock& clock, Nanos budget,
+                  bool first, Survey& result) {
+  for (size_t i = 0; !runner.done(); ++i) {
+    const Step& step = program.body[i];
+    StepSurvey& surveyed = result.steps[i];
+    if (step.branch) {
+      if (first) survey_sides(*step.branch, budget, surveyed);
+      runner.skip_step();
+      continue;
+    }
+    std::vector<TensorView> inputs = runner.next_inputs();
+    std::vector<TensorView> outputs = runner.next_outputs();
+    device::SurveyTeam team(step.parts, clock);
+    Nanos began = clock.now();
+    (void)runner.step_whole(team);  // a fault of made-up data says nothing
+    team.finish();
+    note(surveyed, team, clock.now() - began, first);
+    bool doubted = !step.kernel->sliceable() && surveyed.total > program.quantum && surveyed.units.total > 1;
+    if (first && doubted && !surveyed.barrier) {
+      surveyed.sliceable =
+          !strings_among(inputs) && !strings_among(outputs) &&
+          Trial(program, step, arena, std::move(inputs), std::move(outputs)).bears_slicing(surveyed.units);
+    }
+  }
+}
+
+void cut_step(Step& step, StepInfo& info, const StepSurvey& surveyed, Nanos quantum) {
+  info.predicted = info.longest_slice = surveyed.total;
+  info.barrier = surveyed.barrier;
+  step.slices = {};
+  const device::UnitTable& units = surveyed.units;
+  if (surveyed.barrier || !surveyed.sliceable || units.total < 2 || surveyed.total <= quantum) return;
+  Slices slices{.units = units, .before = {Nanos(0)}, .ends = {}, .longest_unit = Nanos(0)};
+  int begin = 0;
+  for (int u = 0; u < units.total; ++u) {
+    const Nanos time = surveyed.times[static_cast<size_t>(u)];
+    slices.longest_unit = std::max(slices.longest_unit, time);
+    slices.before.push_back(slices.before.back() + time);
+    const Nanos with_it = slices.before.back() - slices.before[static_cast<size_t>(begin)] + surveyed.outside;
+    if (u > begin && with_it > quantum) {
+      slices.ends.push_back(u);
+      begin = u;
+    }
+  }
+  slices.ends.push_back(units.total);
+  info.longest_slice = Nanos(0);
+  for (size_t s = 0, from = 0; s < slices.ends.size(); ++s) {
+    const auto to = static_cast<size_t>(slices.ends[s]);
+    info.longest_slice = std::max(info.longest_slice, slices.before[to] - slices.before[from] + surveyed.outside);
+    from = to;
+  }
+  info.slices = static_cast<int>(slices.ends.size());
+  info.loss = static_cast<double>((surveyed.outside * (info.slices - 1)).value) /
+              static_cast<double>(std::max<int64_t>(1, surveyed.total.value));
+  if (slices.whole()) return;
+  step.slices = std::move(slices);
+}
+
+}  // namespace
+
+std::optional<Survey> survey(const CompiledProgram& program, Nanos budget) {
+  auto arena = take_arena(program.arena);
+  if (!arena.ok()) return std::nullopt;
+  std::vector<Tensor> inputs = draw(program.input_ports);
+  std::vector<Tensor> outputs = draw(program.output_ports);
+  SteadyClock clock;
+  Survey result;
+  result.steps.resize(program.body.size());
+  const Nanos began = clock.now();
+  for (int round = 0; round < kMostRounds; ++round) {
+    if (round > 0 && clock.now() - began >= budget) break;
+    Runner runner(program, arena->data(), addresses(inputs), addresses(outputs));
+    survey_round(program, arena->data(), runner, clock, budget, round == 0, result);
+  }
+  give_arena(std::move(*arena));
+  for (const StepSurvey& step : result.steps) result.total += step.total;
+  return result;
+}
+
+void cut_steps(CompiledProgram& program, const Survey& survey) {
+  for (size_t i = 0; i < program.body.size(); ++i) {
+    Step& step = program.body[i];
+    StepInfo& info = program.infos[i];
+    const StepSurvey& surveyed = survey.steps[i];
+    if (!step.branch) {
+      cut_step(step, info, surveyed, program.quantum);
+      continue;
+    }
+    info.predicted = surveyed.total;
+    for (size_t side = 0; side < surveyed.sides.size(); ++side) {
+      if (surveyed.sides[side].steps.empty()) continue;
+      cut_steps(*step.branch->taken[side], surveyed.sides[side]);
+      for (const StepInfo& inner : step.branch->taken[side]->infos)
+        info.longest_slice = std::max(info.longest_slice, inner.longest_slice);
+    }
+  }
+}
+
+}  // namespace motet::engine

@@ -1,0 +1,41 @@
+// The survey of a program: every step is run on made-up data, alone on the calling thread, and its units, their times
+// and its barriers are noted. From it come the steps' predictions and the slices of those that are longer than the
+// quantum. Private to compute/engine. One thread at a time per program, before the program is shared.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "base/units.h"
+#include "compute/device/slice_team.h"
+#include "compute/engine/compiled.h"
+
+namespace motet::engine {
+
+struct Survey;
+
+struct StepSurvey {
+  device::UnitTable units;    // none for a branch
+  std::vector<Nanos> times;   // per unit, the shortest of the rounds
+  Nanos outside;              // what every slice spends again
+  Nanos total;                // of the step, the shortest of the rounds; a branch: its longer side
+  bool barrier = false;       // its parts met at one: units and times say nothing
+  bool sliceable = true;      // false: a run unit by unit gave other results than a run whole
+  std::vector<Survey> sides;  // of a branch
+};
+
+struct Survey {
+  std::vector<StepSurvey> steps;  // per step of the program's body
+  Nanos total;                    // sum of the steps'
+};
+
+// Rounds until `budget` is used, at least one and at most six. Inputs are drawn from a fixed stream (f32 in [-1, 1)),
+// zero for other types; a step that faults on them is surveyed all the same. Steps longer than the program's quantum
+// whose kernels do not promise to bear slicing are put to the proof. Nothing if there is no memory.
+std::optional<Survey> survey(const CompiledProgram& program, Nanos budget);
+
+// Cuts every step into slices of at most the program's quantum by the survey's times, and writes predictions, slices
+// and loss into the program's infos.
+void cut_steps(CompiledProgram& program, const Survey& survey);
+
+}  // namespace motet::engine
