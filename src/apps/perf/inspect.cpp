@@ -89,12 +89,14 @@ void print_text(const Subject& s) {
     passes.row({report.name, std::to_string(report.rewrites), number(report.took.seconds() * 1e6, 0),
                 report.disabled ? "disabled" : ""});
   std::cout << passes.to_string() << '\n';
-  term::Table steps({"step", "op", "implementation", "MFLOP", "KB moved", "us", "node"});
+  term::Table steps(
+      {"step", "op", "implementation", "MFLOP", "KB moved", "us", "slices", "longest us", "loss %", "node"});
   for (size_t i = 0; i < s.program->steps().size(); ++i) {
     const engine::StepInfo& info = s.program->steps()[i];
     steps.row({std::to_string(i), info.op, info.implementation, number(info.flops * 1e-6, 2),
                number(static_cast<double>(info.bytes_moved) / 1e3, 1), number(info.predicted.seconds() * 1e6, 1),
-               info.node});
+               std::to_string(info.slices) + (info.barrier ? " barrier" : ""),
+               number(info.longest_slice.seconds() * 1e6, 1), number(info.loss * 100, 2), info.node});
   }
   std::cout << steps.to_string();
   std::map<std::string, int> refusals;
@@ -152,7 +154,11 @@ void print_json(const Subject& s) {
     json.begin_object().field("op", step.op).field("node", step.node).field("implementation", step.implementation);
     json.field("flops", step.flops)
         .field("bytes_moved", static_cast<int64_t>(step.bytes_moved))
-        .field("predicted_us", step.predicted.seconds() * 1e6);
+        .field("predicted_us", step.predicted.seconds() * 1e6)
+        .field("slices", int64_t{step.slices})
+        .field("longest_slice_us", step.longest_slice.seconds() * 1e6)
+        .field("slicing_loss", step.loss)
+        .field("barrier", int64_t{step.barrier});
     json.key("refusals").begin_array();
     for (const auto& refusal : step.refusals)
       json.begin_object().field("implementation", refusal.implementation).field("reason", refusal.reason).end_object();
@@ -174,7 +180,7 @@ int inspect_main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_flag("--no-times", options.no_times,
-               "compile without running: no step times, no choice of layout by measurement");
+               "one quick run instead of several: rough step times, no choice of layout by measurement");
   app.add_flag("--json", options.json, "one JSON object on standard output");
   try {
     app.parse(argc, argv);

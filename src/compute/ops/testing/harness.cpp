@@ -50,7 +50,7 @@ void reorder(const TensorSpec& from, const TensorSpec& to, std::byte* src, std::
     if (to.bytes() > 0) std::memcpy(dst, src, to.bytes());  // an empty tensor's pointer may be null
     return;
   }
-  auto kernel = plan_reorder(from, to);
+  auto kernel = plan_reorder(from, to, 1);
   ASSERT_TRUE(kernel.ok()) << kernel.error().message;
   const Buffer scratch((*kernel)->scratch_bytes());
   const TensorView in{from.dtype, from.shape, src}, out{to.dtype, to.shape, dst};
