@@ -97,6 +97,16 @@ Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<con
   return best.program;
 }
 
+// Refuses a precision for which this CPU has no instructions.
+Status expect_precision(Precision precision) {
+  if (precision == Precision::kBf16 && !ops::onednn::has_bf16())
+    return unsupported("precision bf16 needs AVX512_BF16 or AMX; this CPU has " + ops::onednn::isa_name() +
+                       "; exact is possible");
+  if (precision == Precision::kInt8)
+    return unsupported("precision int8: nothing quantises a model of fp32; exact and bf16 are accepted");
+  return {};
+}
+
 }  // namespace
 
 graph::Evaluator reference_evaluator() {
@@ -137,6 +147,7 @@ Result<Shaped> with_shapes(const Graph& graph, const std::vector<Shape>& shapes)
 Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, const std::vector<Shape>& shapes,
                                                        const CompileOptions& options, ops::WeightCache& weights,
                                                        std::optional<Layout>& layout) {
+  MOTET_RETURN_IF_ERROR(expect_precision(options.precision));
   MOTET_ASSIGN(Shaped shaped, with_shapes(prepared, shapes));
   graph::PassContext context{.evaluate = reference_evaluator(), .symbols = std::move(shaped.symbols)};
   SteadyClock clock;
@@ -144,6 +155,7 @@ Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, co
   LoweringOptions lowering{.max_width = std::max(1, options.max_width),
                            .preferred = options.layout.value_or(layout.value_or(ops::onednn::blocked_layout())),
                            .weights = &weights,
+                           .precision = options.precision,
                            .quantum = options.quantum,
                            .disabled_passes = options.disabled_passes,
                            .evaluate = context.evaluate};

@@ -1,0 +1,238 @@
+// Kernels with bf16 operands against the same node in f32 on the same rounded inputs: the difference is what rounding
+// the result, and in products the weights, explains.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "compute/ops/onednn/onednn.h"
+#include "compute/ops/registry.h"
+#include "compute/ops/testing/harness.h"
+
+namespace motet::ops {
+namespace {
+
+constexpr double kUnit = 1.0 / 256;  // half the distance of neighbouring bf16 numbers, relative
+
+Tensor drawn(Shape shape, uint64_t seed) {
+  Tensor tensor = Tensor::zeros(DType::kF32, std::move(shape));
+  Random random(seed, "bf16 test");
+  for (float& x : tensor.view().as<float>())
+    x = bf16_to_float(float_to_bf16(static_cast<float>(random.uniform() * 2 - 1)));
+  return tensor;
+}
+
+// Memory of a tensor in any form.
+struct Held {
+  TensorSpec spec;
+  Tensor bytes;
+  std::byte* data() const { return bytes.view().data; }
+  TensorView view() const { return {spec.dtype, spec.shape, data()}; }
+};
+
+Held hold(const TensorSpec& spec) { return {spec, Tensor::zeros(DType::kU8, {static_cast<int64_t>(spec.bytes())})}; }
+
+Held converted(const Held& from, TensorSpec to) {
+  if (from.spec == to) return from;
+  auto kernel = plan_reorder(from.spec, to, 1);
+  EXPECT_TRUE(kernel.ok()) << kernel.error().message;
+  Held result = hold(to);
+  Tensor scratch = Tensor::zeros(DType::kU8, {static_cast<int64_t>((*kernel)->scratch_bytes())});
+  TensorView in = from.view(), out = result.view();
+  (*kernel)->run({.inputs = {&in, 1}, .outputs = {&out, 1}, .scratch = scratch.view().data}, device::Team::serial());
+  return result;
+}
+
+struct Example {
+  graph::Node node;
+  std::vector<Tensor> inputs;
+  std::vector<bool> constant;
+  Shape result;
+};
+
+graph::Node node_of(std::string op, size_t inputs,
+                    std::map<std::string, graph::Attribute, std::less<>> attributes = {}) {
+  graph::Node node;
+  node.op = std::move(op);
+  node.opset = 20;
+  node.attributes = std::move(attributes);
+  for (size_t i = 0; i < inputs; ++i) node.inputs.push_back(static_cast<graph::ValueId>(i));
+  node.outputs = {100};
+  return node;
+}
+
+// The result as f32, computed with non-constant operands and the result of type `dtype`; nothing if all refuse.
+std::optional<std::vector<float>> run(const Example& example, DType dtype, Layout layout, device::Team& team) {
+  size_t count = example.inputs.size();
+  std::vector<TensorSpec> inputs;
+  std::vector<const Tensor*> constants(count, nullptr);
+  auto present = std::make_unique<bool[]>(count);
+  for (size_t i = 0; i < count; ++i) {
+    present[i] = true;
+    inputs.push_back({DType::kF32, example.inputs[i].shape()});
+    if (example.constant[i])
+      constants[i] = &example.inputs[i];
+    else
+      inputs[i].dtype = dtype;
+    if (!example.constant[i] && inputs[i].shape.size() == 4) inputs[i].layout = layout;
+  }
+  std::vector<TensorSpec> outputs = {{dtype, example.result}};
+  auto planned = plan_kernel({.node = example.node,
+                              .inputs = inputs,
+                              .present = {present.get(), count},
+                              .constants = constants,
+                              .outputs = outputs,
+                              .preferred = layout,
+                              .lowered = dtype == DType::kBF16});
+  if (!planned.ok()) return std::nullopt;
+  const Kernel& kernel = *planned->kernel;
+  std::vector<Held> held;
+  std::vector<TensorView> views;
+  for (size_t i = 0; i < count; ++i) {
+    Held plain{{DType::kF32, example.inputs[i].shape()}, example.inputs[i]};
+    TensorSpec wanted = inputs[i];
+    wanted.layout = kernel.input_layout(i);
+    held.push_back(converted(plain, wanted));
+    views.push_back(held.back().view());
+  }
+  TensorSpec out = outputs[0];
+  out.layout = kernel.output_layout(0);
+  Held result = hold(out);
+  if (kernel.must_be_in_place()) {
+    auto from = static_cast<size_t>(kernel.output_in_place_of(0));
+    std::copy_n(views[from].data, out.bytes(), result.data());
+    views[from].data = result.data();
+  }
+  Tensor scratch = Tensor::zeros(DType::kU8, {static_cast<int64_t>(kernel.scratch_bytes() + 64)});
+  TensorView view = result.view();
+  kernel.run({.inputs = views, .outputs = {&view, 1}, .scratch = scratch.view().data}, team);
+  Held plain = converted(result, {DType::kF32, example.result});
+  const auto* values = reinterpret_cast<const float*>(plain.data());
+  return std::vector<float>(values, values + elements(example.result));
+}
+
+void expect_close(const Example& example, double tolerance, bool required = true) {
+  for (Layout layout : {Layout::kRowMajor, Layout::kNhwc, Layout::kNChw16c, Layout::kNChw8c}) {
+    auto want = run(example, DType::kF32, layout, device::Team::serial());
+    auto got = run(example, DType::kBF16, layout, device::Team::serial());
+    ASSERT_TRUE(want) << example.node.op;
+    if (!got) {
+      EXPECT_FALSE(required) << example.node.op << " has no kernel for bf16";
+      continue;
+    }
+    double scale = 1e-3;
+    for (float v : *want) scale = std::max(scale, static_cast<double>(std::abs(v)));
+    for (size_t i = 0; i < want->size(); ++i)
+      ASSERT_NEAR((*got)[i], (*want)[i], tolerance * scale) << example.node.op << ", element " << i;
+    testing::WideTeam wide(3);
+    EXPECT_EQ(*run(example, DType::kBF16, layout, wide), *got) << example.node.op << " differs at width 3";
+  }
+}
+
+TEST(Bf16, ConversionsRoundToNearestEven) {
+  std::vector<float> values = {0.0F, -0.0F, 1.0F, 1.00390625F, 1.01171875F, -3.14159F, 1e-40F, 3.4e38F, INFINITY, NAN};
+  for (int i = 0; i < 2000; ++i) values.push_back(static_cast<float>(i) * 0.37F - 300);
+  Tensor plain = Tensor::of<float>({static_cast<int64_t>(values.size())}, values);
+  Held narrow = converted({{DType::kF32, plain.shape()}, plain}, {DType::kBF16, plain.shape()});
+  const auto* bits = reinterpret_cast<const uint16_t*>(narrow.data());
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::isnan(values[i]))
+      EXPECT_TRUE(std::isnan(bf16_to_float(bits[i])));
+    else
+      EXPECT_EQ(bits[i], float_to_bf16(values[i])) << values[i];
+  }
+}
+
+TEST(Bf16, ReordersBetweenLayoutsAndTypes) {
+  Tensor plain = drawn({2, 19, 5, 3}, 1);
+  for (Layout layout : {Layout::kRowMajor, Layout::kNhwc, Layout::kNChw8c, Layout::kNChw16c}) {
+    Held there = converted({{DType::kF32, plain.shape()}, plain}, {DType::kBF16, plain.shape(), layout});
+    Held between = converted(there, {DType::kBF16, plain.shape(), Layout::kRowMajor});
+    Held back = converted(between, {DType::kF32, plain.shape()});
+    EXPECT_EQ(std::memcmp(back.data(), plain.view().data, plain.view().bytes()), 0);
+    Held at_once = converted(there, {DType::kF32, plain.shape()});
+    EXPECT_EQ(std::memcmp(at_once.data(), plain.view().data, plain.view().bytes()), 0);
+  }
+}
+
+TEST(Bf16, ElementwiseInEveryLayout) {
+  for (Shape shape : {Shape{2, 19, 7, 5}, Shape{1, 32, 33, 17}}) {
+    for (const char* op : {"Relu", "Sigmoid", "Tanh", "Gelu", "Exp", "Abs", "HardSwish", "Swish", "Erf"})
+      expect_close({node_of(op, 1), {drawn(shape, 2)}, {false}, shape}, 2 * kUnit);
+    for (const char* op : {"Add", "Sub", "Mul"}) {
+      expect_close({node_of(op, 2), {drawn(shape, 3), drawn(shape, 4)}, {false, false}, shape}, 2 * kUnit);
+      expect_close({node_of(op, 2), {drawn(shape, 3), drawn({shape[1], 1, 1}, 5)}, {false, true}, shape}, 2 * kUnit);
+    }
+  }
+}
+
+TEST(Bf16, Rows) {
+  Shape shape{3, 17, 65};
+  expect_close({node_of("Softmax", 1), {drawn(shape, 6)}, {false}, shape}, 2 * kUnit);
+  expect_close(
+      {node_of("LayerNormalization", 3), {drawn(shape, 7), drawn({65}, 8), drawn({65}, 9)}, {false, true, true}, shape},
+      2 * kUnit);
+  expect_close(
+      {node_of("Transpose", 1, {{"perm", std::vector<int64_t>{2, 0, 1}}}), {drawn(shape, 10)}, {false}, {65, 3, 17}},
+      0);
+}
+
+TEST(Bf16, Products) {
+  if (!onednn::has_bf16()) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
+  // Rounding of 64 to 128 products' weights adds up like their root.
+  for (int64_t m : {1, 5, 64}) {
+    expect_close({node_of("MatMul", 2), {drawn({m, 96}, 11), drawn({96, 33}, 12)}, {false, true}, {m, 33}}, 2 * kUnit);
+    graph::Node fused = node_of("MatMul", 4);
+    fused.post_ops = {{.kind = graph::PostOp::Kind::kAdd, .input = 3}, {.kind = graph::PostOp::Kind::kRelu}};
+    expect_close({fused,
+                  {drawn({m, 96}, 11), drawn({96, 32}, 12), drawn({32}, 13), drawn({m, 32}, 14)},
+                  {false, true, true, false},
+                  {m, 32}},
+                 2 * kUnit);
+  }
+  expect_close(
+      {node_of("MatMul", 2), {drawn({2, 3, 9, 16}, 15), drawn({2, 3, 16, 9}, 16)}, {false, false}, {2, 3, 9, 9}},
+      2 * kUnit, false);
+  expect_close({node_of("Gemm", 3, {{"transB", int64_t{1}}}),
+                {drawn({4, 40}, 17), drawn({10, 40}, 18), drawn({10}, 19)},
+                {false, true, true},
+                {4, 10}},
+               2 * kUnit);
+}
+
+TEST(Bf16, Convolutions) {
+  if (!onednn::has_bf16()) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
+  struct Form {
+    int64_t in, out, kernel, stride, group;
+  };
+  for (Form f : {Form{3, 16, 3, 2, 1}, Form{16, 32, 1, 1, 1}, Form{32, 32, 3, 1, 32}, Form{19, 7, 3, 1, 1},
+                 Form{16, 16, 5, 2, 4}}) {
+    int64_t pad = f.kernel / 2, extent = (14 + 2 * pad - f.kernel) / f.stride + 1;
+    auto attributes =
+        std::map<std::string, graph::Attribute, std::less<>>{{"group", f.group},
+                                                             {"strides", std::vector<int64_t>{f.stride, f.stride}},
+                                                             {"pads", std::vector<int64_t>{pad, pad, pad, pad}}};
+    Shape result{2, f.out, extent, extent};
+    graph::Node node = node_of("Conv", 4, attributes);
+    node.post_ops = {{.kind = graph::PostOp::Kind::kAdd, .input = 3}, {.kind = graph::PostOp::Kind::kRelu}};
+    expect_close({node,
+                  {drawn({2, f.in, 14, 14}, 20), drawn({f.out, f.in / f.group, f.kernel, f.kernel}, 21),
+                   drawn({f.out}, 22), drawn(result, 23)},
+                  {false, true, true, false},
+                  result},
+                 2 * kUnit);
+  }
+}
+
+TEST(Bf16, Pooling) {
+  if (!onednn::has_bf16()) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
+  auto window = std::map<std::string, graph::Attribute, std::less<>>{{"kernel_shape", std::vector<int64_t>{3, 3}},
+                                                                     {"strides", std::vector<int64_t>{2, 2}},
+                                                                     {"pads", std::vector<int64_t>{1, 1, 1, 1}}};
+  expect_close({node_of("MaxPool", 1, window), {drawn({2, 32, 13, 13}, 24)}, {false}, {2, 32, 7, 7}}, 0);
+  expect_close({node_of("AveragePool", 1, window), {drawn({2, 32, 13, 13}, 25)}, {false}, {2, 32, 7, 7}}, 2 * kUnit);
+  expect_close({node_of("GlobalAveragePool", 1), {drawn({2, 32, 7, 7}, 26)}, {false}, {2, 32, 1, 1}}, 2 * kUnit);
+}
+
+}  // namespace
+}  // namespace motet::ops
