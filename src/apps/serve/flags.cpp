@@ -8,6 +8,7 @@
 #include "brain/sched/dispatcher.h"
 #include "brain/sched/planner.h"
 #include "wire/repo/field_lists.h"
+#include "wire/repo/settings.h"
 
 namespace motet {
 namespace {
@@ -103,6 +104,7 @@ Result<Bytes> parse_bytes(const std::string& text) {
 struct Texts {
   std::string mode = "none";
   std::string budget = "8G";
+  std::string precision = "exact";
   std::string refused;  // why the command line cannot be honoured; "" if it can
   bool help_flags = false;
   bool help_config = false;
@@ -149,6 +151,17 @@ void add_own_options(CLI::App& app, serve::ServerOptions& s, Texts& texts) {
       ->group("Motet");
   app.add_option("--dispatcher", s.domain.loop.dispatcher, joined_names(brain::dispatchers()))->group("Motet");
   app.add_option("--planner", s.domain.loop.planner, joined_names(brain::planners()))->group("Motet");
+  app.add_option(
+         "--precision", texts.precision,
+         "of models whose config states none: exact (fp32), bf16, int8, or auto (the fastest within the bound); "
+         "used once its error has been measured")
+      ->check(CLI::IsMember({"exact", "bf16", "int8", "auto"}))
+      ->group("Motet");
+  app.add_option("--precision-max-error", s.domain.precision.max_error,
+                 "error above which a precision is refused, of models whose config states none: a share of an output's "
+                 "largest magnitude")
+      ->check(CLI::Range(1e-9, 1.0))
+      ->group("Motet");
   app.add_option("--record", s.domain.record_file,
                  "write what the serving loop hears and says to this file, for replay")
       ->type_name("FILE")
@@ -225,6 +238,7 @@ ParsedFlags parse_serve_flags(int argc, char** argv) {
     return parsed;
   }
   s.domain.loop.memory_budget = *memory;
+  s.domain.precision.wish = *repo::precision_wish_of(texts.precision);
   s.explicit_control = texts.mode == "explicit";
   return parsed;
 }

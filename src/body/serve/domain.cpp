@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "body/serve/facts.h"
 #include "wire/api/classify.h"
 
 namespace motet::serve {
@@ -67,7 +68,7 @@ Domain::Domain(const DomainOptions& options, std::unique_ptr<brain::Loop> loop, 
               registry.histogram("motet_step_seconds", "Time of one uninterrupted step on the cores", {},
                                  observe::latency_bounds_s()),
               [this](brain::Event event) { post(std::move(event)); }),
-      loader_(pool.size(), registry,
+      loader_(pool.size(), options.precision, registry,
               [this](brain::Event event, InstancePtr instance) {
                 mailbox_.put({std::move(event), nullptr, std::move(instance)});
               }),
@@ -112,8 +113,8 @@ void Domain::unwant(const InstancePtr& instance) {
 QueryId Domain::submit(std::unique_ptr<Query> query) {
   query->id = QueryId(last_query_.fetch_add(1) + 1);
   QueryId id = query->id;
-  brain::Arrived arrived{id,           query->instance->id, query->bucket,   query->rows,
-                         query->bytes, query->arrived_at,   query->deadline, query->priority,
+  brain::Arrived arrived{id,           query->instance->id, query->route.bucket, query->rows,
+                         query->bytes, query->arrived_at,   query->deadline,     query->priority,
                          query->tenant};
   mailbox_.put({arrived, std::move(query), nullptr});
   return id;
@@ -145,7 +146,7 @@ void Domain::handle(Message message) {
   }
   if (message.query) {
     Query& query = *message.query;
-    if (Status known = query.instance->add_bucket(query.bucket, query.shapes); !known.ok()) {
+    if (Status known = query.instance->add_bucket(query.route, query.shapes); !known.ok()) {
       query.done(known.error());
       return;
     }
@@ -267,6 +268,7 @@ void Domain::start_execution(const brain::Start& action) {
   for (const brain::StartPart& part : action.parts) {
     engine::ProgramPtr program = batch.instance->program(action.bucket, part.batch);
     MOTET_CHECK(program != nullptr, "an execution runs programs that were announced");
+    batch.precision = program->precision();
     parts.push_back({std::move(program), part.rows});
     batch.padded += part.batch - part.rows;
   }
@@ -284,6 +286,7 @@ api::InferResponse Domain::respond(const Query& query, const Batch& batch, size_
                                    const engine::Execution& execution) const {
   const Instance& instance = *batch.instance;
   api::InferResponse response{instance.name, std::to_string(instance.version), query.request_id, {}, {}};
+  note_precision(instance, batch.precision, response.parameters);
   const std::vector<api::TensorMetadata>& all = instance.metadata.outputs;
   auto add = [&](size_t index, int64_t best) {
     Tensor tensor = execution.output(position, instance.output_order[index]);
@@ -328,6 +331,8 @@ void Domain::reply(const brain::Reply& action) {
   query.instance->counters->query_ok({total, open.started_at - query.arrived_at, batch.input, batch.infer, now - began},
                                      query.rows, total <= query.instance->serving.slo);
   query.done(std::move(response));
+  PrecisionState& precision = *query.instance->precision;
+  if (precision.sampling() && precision.offer(*query.inputs, query.instance->batched)) loader_.measure(query.instance);
   release_if_done(action.execution);
 }
 

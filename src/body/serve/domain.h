@@ -31,7 +31,7 @@ namespace motet::serve {
 struct Query {
   QueryId id;  // given by Domain::submit
   InstancePtr instance;
-  brain::BucketId bucket = 0;
+  Route route;
   BucketShapes shapes;
   int rows = 1;
   Bytes bytes;
@@ -48,6 +48,7 @@ struct Query {
 struct DomainOptions {
   brain::LoopOptions loop;
   std::string record_file;  // "" for none
+  PrecisionDefaults precision;
 };
 
 class Domain {
@@ -83,6 +84,7 @@ class Domain {
     int rows = 0;
     int padded = 0;
     int cores = 0;
+    engine::Precision precision = engine::Precision::kExact;
     Nanos started_at, input, infer, output;
   };
   struct Open {

@@ -1,11 +1,14 @@
 #include "body/serve/instance.h"
 
+#include <algorithm>
+#include <set>
+
 #include "base/check.h"
 
 namespace motet::serve {
 
-brain::BucketId bucket_id(const BucketShapes& shapes) {
-  uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a over ranks and extents
+brain::BucketId bucket_id(const BucketShapes& shapes, engine::Precision precision) {
+  uint64_t hash = 0xCBF29CE484222325u;  // FNV-1a over ranks and extents, and what is not exact
   auto mix = [&](uint64_t word) {
     for (int i = 0; i < 8; ++i) hash = (hash ^ ((word >> (8 * i)) & 0xFF)) * 0x100000001B3u;
   };
@@ -13,14 +16,31 @@ brain::BucketId bucket_id(const BucketShapes& shapes) {
     mix(shape.size());
     for (int64_t extent : shape) mix(static_cast<uint64_t>(extent));
   }
+  if (precision != engine::Precision::kExact) mix(static_cast<uint64_t>(precision));
   return hash != 0 ? hash : 1;
 }
 
-Status Instance::add_bucket(brain::BucketId bucket, const BucketShapes& shapes) {
+Route Instance::route(const BucketShapes& shapes) const {
+  const engine::Precision wanted = precision->current();
+  const Route exact{bucket_id(shapes)};
+  if (wanted == engine::Precision::kExact) return exact;
+  const Route reduced{bucket_id(shapes, wanted), wanted};
   std::lock_guard lock(mutex_);
-  auto [at, fresh] = buckets_.try_emplace(bucket);
-  if (fresh) at->second.shapes = shapes;
-  if (at->second.shapes != shapes)
+  auto has_programs = [&](brain::BucketId bucket) {
+    auto found = buckets_.find(bucket);
+    return found != buckets_.end() && !found->second.programs.empty();
+  };
+  return has_programs(reduced.bucket) || !has_programs(exact.bucket) ? reduced : exact;
+}
+
+Status Instance::add_bucket(const Route& route, const BucketShapes& shapes) {
+  std::lock_guard lock(mutex_);
+  auto [at, fresh] = buckets_.try_emplace(route.bucket);
+  if (fresh) {
+    at->second.shapes = shapes;
+    at->second.precision = route.precision;
+  }
+  if (at->second.shapes != shapes || at->second.precision != route.precision)
     return internal_error("two input shapes of model '" + name + "' have one bucket id; send the query again later");
   return {};
 }
@@ -30,6 +50,47 @@ BucketShapes Instance::bucket_shapes(brain::BucketId bucket) const {
   auto found = buckets_.find(bucket);
   MOTET_CHECK(found != buckets_.end(), "a bucket is registered before it is loaded");
   return found->second.shapes;
+}
+
+engine::Precision Instance::bucket_precision(brain::BucketId bucket) const {
+  std::lock_guard lock(mutex_);
+  auto found = buckets_.find(bucket);
+  MOTET_CHECK(found != buckets_.end(), "a bucket is registered before it is loaded");
+  return found->second.precision;
+}
+
+std::vector<BucketShapes> Instance::exact_shapes() const {
+  std::lock_guard lock(mutex_);
+  std::vector<BucketShapes> shapes;
+  for (const auto& [id, bucket] : buckets_)
+    if (bucket.precision == engine::Precision::kExact && !bucket.programs.empty()) shapes.push_back(bucket.shapes);
+  return shapes;
+}
+
+Instance::Programs Instance::programs_in_words() const {
+  std::lock_guard lock(mutex_);
+  Programs words;
+  std::set<std::string> executors;
+  for (const auto& [id, bucket] : buckets_) {
+    for (const auto& [batch, program] : bucket.programs) {
+      executors.insert(program->executor());
+      words.longest_step = std::max(words.longest_step, program->longest_step());
+      int64_t slices = 0;
+      for (const engine::StepInfo& step : program->steps()) slices += step.slices;
+      words.slices = std::max(words.slices, slices);
+    }
+  }
+  for (const std::string& executor : executors) words.executor += (words.executor.empty() ? "" : ", ") + executor;
+  return words;
+}
+
+std::vector<engine::ProgramPtr> Instance::programs(brain::BucketId bucket) const {
+  std::lock_guard lock(mutex_);
+  std::vector<engine::ProgramPtr> programs;
+  auto found = buckets_.find(bucket);
+  if (found == buckets_.end()) return programs;
+  for (const auto& [batch, program] : found->second.programs) programs.push_back(program);
+  return programs;
 }
 
 void Instance::set_programs(brain::BucketId bucket, std::map<int, engine::ProgramPtr> programs) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/id.h"
+#include "body/serve/precision.h"
 #include "brain/control/event.h"
 #include "compute/engine/program.h"
 #include "wire/api/api.h"
@@ -24,8 +25,15 @@ struct ModelCounters;
 // Input shapes without the batch extent, one per input in the model's order.
 using BucketShapes = std::vector<Shape>;
 
-// The bucket's id: a hash of the shapes; never 0. Two shapes with one id are told apart by Instance::add_bucket.
-brain::BucketId bucket_id(const BucketShapes& shapes);
+// What queries that can be one batch have in common: shapes and precision. So a model changes its precision by sending
+// its queries to other buckets, which the loop loads, charges and drops as it does any.
+struct Route {
+  brain::BucketId bucket = 0;
+  engine::Precision precision = engine::Precision::kExact;
+};
+
+// The bucket's id: a hash of shapes and precision; never 0. Two with one id are told apart by Instance::add_bucket.
+brain::BucketId bucket_id(const BucketShapes& shapes, engine::Precision precision = engine::Precision::kExact);
 
 class Instance {
  public:
@@ -50,11 +58,27 @@ class Instance {
   std::vector<size_t> input_order;   // position in the model of each of the config's inputs
   std::vector<size_t> output_order;  // position in the model of each of the config's outputs
   std::shared_ptr<ModelCounters> counters;
+  std::unique_ptr<PrecisionState> precision;  // synchronises itself
 
   // ---- synchronised by the instance's lock ----
+  // Where a query of these shapes goes: to the bucket of the present precision, or, until that has programs, to the
+  // exact one if it has.
+  Route route(const BucketShapes& shapes) const;
   // Remembers what the bucket stands for. kInternal if another bucket has that id.
-  Status add_bucket(brain::BucketId bucket, const BucketShapes& shapes);
+  Status add_bucket(const Route& route, const BucketShapes& shapes);
   BucketShapes bucket_shapes(brain::BucketId bucket) const;
+  engine::Precision bucket_precision(brain::BucketId bucket) const;
+  // The shapes of the exact buckets that have programs.
+  std::vector<BucketShapes> exact_shapes() const;
+  // What its programs are, for those who look.
+  struct Programs {
+    std::string executor;  // "native"; several, with commas; "" before there is a program
+    Nanos longest_step;    // of any of them
+    int64_t slices = 0;    // of the one that has most
+  };
+  Programs programs_in_words() const;
+  // Of a bucket, ascending by batch; empty if it has none.
+  std::vector<engine::ProgramPtr> programs(brain::BucketId bucket) const;
   void set_programs(brain::BucketId bucket, std::map<int, engine::ProgramPtr> programs);
   // The program of that bucket and batch; nullptr if it has none.
   engine::ProgramPtr program(brain::BucketId bucket, int batch) const;
@@ -65,6 +89,7 @@ class Instance {
  private:
   struct Bucket {
     BucketShapes shapes;
+    engine::Precision precision = engine::Precision::kExact;
     std::map<int, engine::ProgramPtr> programs;
   };
   mutable std::mutex mutex_;

@@ -5,6 +5,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "body/serve/facts.h"
 #include "body/serve/statistics.h"
 #include "wire/api/data_type.h"
 #include "wire/proto/model_config.pb.h"
@@ -77,10 +79,12 @@ std::vector<size_t> positions(const std::vector<engine::Port>& ports, const std:
   return out;
 }
 
+std::string of_instance(const Instance& instance, const std::string& text) {
+  return "model '" + instance.name + "' version " + std::to_string(instance.version) + ": " + text;
+}
 // The error, with whose it is.
 Error of_instance(const Instance& instance, const Error& error) {
-  return {error.code,
-          "model '" + instance.name + "' version " + std::to_string(instance.version) + ": " + error.message};
+  return {error.code, of_instance(instance, error.message)};
 }
 
 template <class List>
@@ -123,31 +127,25 @@ std::vector<int> compiled_batches(int max_batch, const std::vector<int>& preferr
   return {sizes.begin(), sizes.end()};
 }
 
-Loader::Loader(int width, observe::Registry& registry, Sink sink)
-    : width_(width), registry_(registry), sink_(std::move(sink)), thread_("motet-load") {}
+Loader::Loader(int width, const PrecisionDefaults& precision, observe::Registry& registry, Sink sink)
+    : width_(width),
+      precision_(precision),
+      registry_(registry),
+      sink_(std::move(sink)),
+      thread_("motet-load"),
+      measuring_("motet-measure", Background::AtEnd::kDropTheRest, Background::Priority::kLow) {}
 
 void Loader::load(InstancePtr instance) {
   thread_.post([this, instance = std::move(instance)] {
     SteadyClock clock;
     Nanos began = clock.now();
-    if (Status status = read(*instance); !status.ok()) {
-      sink_(brain::Failed{.instance = instance->id, .error = of_instance(*instance, status.error())}, nullptr);
+    auto buckets = bring_in(instance);
+    if (!buckets.ok()) {
+      sink_(brain::Failed{.instance = instance->id, .error = of_instance(*instance, buckets.error())}, nullptr);
       return;
     }
-    std::optional<brain::Loaded> warm;
-    if (auto shapes = fixed_shapes(*instance)) {
-      brain::BucketId bucket = bucket_id(*shapes);
-      Status known = instance->add_bucket(bucket, *shapes);
-      auto compiled = known.ok() ? compile_bucket(*instance, bucket) : Result<brain::Loaded>(known.error());
-      if (!compiled.ok()) {
-        sink_(brain::Failed{.instance = instance->id, .error = of_instance(*instance, compiled.error())}, nullptr);
-        return;
-      }
-      warm = std::move(compiled).value();
-    }
-    sink_(brain::ConfigChanged{instance->id, true, settings_of(*instance), instance->expected_bytes}, instance);
-    if (warm) sink_(*warm, nullptr);
-    sink_(brain::Loaded{instance->id, 0, instance->model->weight_bytes(), {}}, nullptr);
+    ++present_[{instance->name, instance->version}];
+    announce(instance, *buckets);
     registry_
         .gauge("nv_model_load_duration_secs", "How long the model took to load",
                {{"model", instance->name}, {"version", std::to_string(instance->version)}})
@@ -155,10 +153,20 @@ void Loader::load(InstancePtr instance) {
   });
 }
 
+void Loader::announce(const InstancePtr& instance, const std::vector<brain::Loaded>& buckets) const {
+  publish_facts(*instance, registry_);
+  if (instance->precision->reduced())
+    log_info(of_instance(*instance, precision_in_words(instance->precision->report())));
+  sink_(brain::ConfigChanged{instance->id, true, settings_of(*instance), instance->expected_bytes}, instance);
+  for (const brain::Loaded& bucket : buckets) sink_(bucket, nullptr);
+  sink_(brain::Loaded{instance->id, 0, instance->model->weight_bytes(), {}}, nullptr);
+}
+
 void Loader::compile(InstancePtr instance, brain::BucketId bucket) {
   thread_.post([this, instance = std::move(instance), bucket] {
     auto compiled = compile_bucket(*instance, bucket);
     if (compiled.ok()) {
+      publish_facts(*instance, registry_);
       sink_(std::move(compiled).value(), nullptr);
     } else {
       sink_(
@@ -171,10 +179,108 @@ void Loader::compile(InstancePtr instance, brain::BucketId bucket) {
 void Loader::unload(InstancePtr instance) {
   thread_.post([this, instance = std::move(instance)]() mutable {
     brain::Unloaded gone{instance->id};
-    registry_.hide({{"model", instance->name}, {"version", std::to_string(instance->version)}});
+    auto left = present_.find({instance->name, instance->version});
+    if (left == present_.end() || --left->second == 0) {
+      registry_.hide({{"model", instance->name}, {"version", std::to_string(instance->version)}});
+      if (left != present_.end()) present_.erase(left);
+    }
     instance.reset();
     sink_(gone, nullptr);
   });
+}
+
+// ---- precision
+
+void Loader::measure(InstancePtr instance) {
+  thread_.post([this, instance = std::move(instance)] {
+    if (!instance->wanted) return;
+    std::vector<Sample> samples = instance->precision->take_samples();
+    const size_t count = samples.size();
+    auto measurement = Measurement::prepare(instance, std::move(samples), options());
+    if (!measurement.ok()) {
+      log_warning(of_instance(*instance, measurement.error().message + "; its precision stays exact"));
+      return;
+    }
+    measuring_.post([this, instance, count, measurement = std::move(measurement).value()] {
+      measure_live(measurement, instance, count);
+    });
+  });
+}
+
+void Loader::measure_live(Measurement measurement, const InstancePtr& instance, size_t samples) {
+  auto variants = measurement.run();
+  measurement.release();
+  if (!variants.ok()) {
+    log_warning(of_instance(*instance, variants.error().message + "; its precision stays exact"));
+    return;
+  }
+  instance->precision->settle(*variants, std::to_string(samples) + " live queries");
+  log_info(of_instance(*instance, precision_in_words(instance->precision->report())));
+  publish_facts(*instance, registry_);
+  if (instance->precision->current() == engine::Precision::kExact) return;
+  for (const BucketShapes& shapes : instance->exact_shapes()) {
+    thread_.post([this, instance, shapes] { compile_reduced(*instance, shapes); });
+  }
+}
+
+void Loader::compile_reduced(Instance& instance, const BucketShapes& shapes) const {
+  const engine::Precision precision = instance.precision->current();
+  const Route route{bucket_id(shapes, precision), precision};
+  if (!instance.wanted || !instance.add_bucket(route, shapes).ok()) return;
+  auto compiled = compile_bucket(instance, route.bucket);
+  if (!compiled.ok()) return;  // its queries stay with the exact bucket
+  publish_facts(instance, registry_);
+  sink_(std::move(compiled).value(), nullptr);
+}
+
+Status Loader::measure_on_warmup(const InstancePtr& instance, const std::vector<WarmupRun>& runs) const {
+  if (!instance->precision->reduced()) return {};
+  std::vector<Sample> samples;
+  for (const WarmupRun& run : runs)
+    if (run.holds_data) samples.push_back(run.sample);
+  if (samples.empty()) {
+    instance->precision->sample_live();
+    return {};
+  }
+  const size_t count = samples.size();
+  MOTET_ASSIGN(Measurement measurement, Measurement::prepare(instance, std::move(samples), options()));
+  MOTET_ASSIGN(auto variants, measurement.run());
+  instance->precision->settle(variants,
+                              std::to_string(count) + (count == 1 ? " sample" : " samples") + " of model_warmup");
+  measurement.release();
+  return {};
+}
+
+// ---- reading and compiling
+
+Result<std::vector<brain::Loaded>> Loader::bring_in(const InstancePtr& instance) const {
+  MOTET_RETURN_IF_ERROR(read(*instance));
+  MOTET_ASSIGN(auto samples, repo::read_warmup(instance->source.directory.path, *instance->config));
+  MOTET_ASSIGN(auto runs, warmup_runs(*instance, samples));
+  MOTET_RETURN_IF_ERROR(measure_on_warmup(instance, runs));
+  MOTET_ASSIGN(auto buckets, compile_known(*instance, runs));
+  MOTET_RETURN_IF_ERROR(run_warmup(*instance, runs));
+  if (!runs.empty()) {
+    int64_t count = 0;
+    for (const WarmupRun& run : runs) count += run.runs;
+    log_info(of_instance(*instance, "warmed up by " + std::to_string(count) + " runs of " +
+                                        std::to_string(runs.size()) + " model_warmup samples"));
+  }
+  return buckets;
+}
+
+Result<std::vector<brain::Loaded>> Loader::compile_known(Instance& instance, const std::vector<WarmupRun>& runs) const {
+  std::set<BucketShapes> known;
+  if (auto shapes = fixed_shapes(instance)) known.insert(*shapes);
+  for (const WarmupRun& run : runs) known.insert(run.sample.shapes);
+  std::vector<brain::Loaded> buckets;
+  for (const BucketShapes& shapes : known) {
+    const Route route = instance.route(shapes);
+    MOTET_RETURN_IF_ERROR(instance.add_bucket(route, shapes));
+    MOTET_ASSIGN(brain::Loaded loaded, compile_bucket(instance, route.bucket));
+    buckets.push_back(std::move(loaded));
+  }
+  return buckets;
 }
 
 Status Loader::read(Instance& instance) const {
@@ -192,24 +298,47 @@ Status Loader::read(Instance& instance) const {
   instance.metadata.outputs = metadata_of(instance.config->output(), instance.batched);
   instance.input_order = positions(instance.model->inputs(), names_of(instance.metadata.inputs));
   instance.output_order = positions(instance.model->outputs(), names_of(instance.metadata.outputs));
+  instance.precision = std::make_unique<PrecisionState>(
+      instance.serving.precision.value_or(precision_.wish),
+      instance.serving.precision_max_error.value_or(precision_.max_error), instance.name);
   instance.counters =
       std::make_shared<ModelCounters>(registry_, instance.name, instance.version, instance.serving.slo != kNever);
   return {};
 }
 
-Result<brain::Loaded> Loader::compile_bucket(Instance& instance, brain::BucketId bucket) const {
-  BucketShapes shapes = instance.bucket_shapes(bucket);
-  brain::Loaded loaded{instance.id, bucket, Bytes(0), {}};
-  std::map<int, engine::ProgramPtr> programs;
+engine::CompileOptions Loader::options() const {
   engine::CompileOptions options;
   options.max_width = width_;
+  return options;
+}
+
+Result<std::map<int, engine::ProgramPtr>> Loader::compile_programs(Instance& instance, const BucketShapes& shapes,
+                                                                   engine::Precision precision) const {
+  engine::CompileOptions with = options();
+  with.precision = precision;
+  std::map<int, engine::ProgramPtr> programs;
   for (int batch : compiled_batches(instance.serving.max_batch, instance.serving.preferred_batches)) {
-    MOTET_ASSIGN(engine::ProgramPtr program, instance.model->compile(instance.full_shapes(shapes, batch), options));
-    loaded.bytes += program->packed_bytes();
-    loaded.programs.push_back({batch, program->arena_bytes(), predicted_by_width(program->predicted(), width_)});
+    MOTET_ASSIGN(engine::ProgramPtr program, instance.model->compile(instance.full_shapes(shapes, batch), with));
     programs.emplace(batch, std::move(program));
   }
-  instance.set_programs(bucket, std::move(programs));
+  return programs;
+}
+
+Result<brain::Loaded> Loader::compile_bucket(Instance& instance, brain::BucketId bucket) const {
+  const BucketShapes shapes = instance.bucket_shapes(bucket);
+  const engine::Precision precision = instance.bucket_precision(bucket);
+  auto programs = compile_programs(instance, shapes, precision);
+  if (!programs.ok() && precision != engine::Precision::kExact) {
+    log_warning(of_instance(instance, programs.error().message + "; these shapes run exact"));
+    programs = compile_programs(instance, shapes, engine::Precision::kExact);
+  }
+  if (!programs.ok()) return programs.error();
+  brain::Loaded loaded{instance.id, bucket, Bytes(0), {}};
+  for (const auto& [batch, program] : *programs) {
+    loaded.bytes += program->packed_bytes();
+    loaded.programs.push_back({batch, program->arena_bytes(), predicted_by_width(program->predicted(), width_)});
+  }
+  instance.set_programs(bucket, std::move(programs).value());
   return loaded;
 }
 

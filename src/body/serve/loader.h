@@ -1,16 +1,29 @@
-// Loader: reads models, completes their configs and compiles the programs of shape buckets, on a background thread.
-// Each job ends in one event: Loaded, Unloaded or Failed with the reason. Functions may be called from any thread; the
-// sink is called from the background thread.
+// Loader: reads models, completes their configs, measures what a reduced precision costs them, and compiles the
+// programs of shape buckets, on a background thread. Each load, compile and unload ends in one event: Loaded, Unloaded
+// or Failed with the reason. Functions may be called from any thread; the sink is called from the background thread.
 #pragma once
 
 #include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/observe/metrics.h"
 #include "body/serve/background.h"
 #include "body/serve/instance.h"
+#include "body/serve/measurement.h"
+#include "body/serve/warmup.h"
 #include "brain/control/event.h"
+#include "wire/repo/settings.h"
 
 namespace motet::serve {
+
+// Of models whose config says nothing of it.
+struct PrecisionDefaults {
+  repo::PrecisionWish wish = repo::PrecisionWish::kExact;
+  double max_error = repo::kDefaultPrecisionMaxError;
+};
 
 class Loader {
  public:
@@ -18,23 +31,45 @@ class Loader {
   using Sink = std::function<void(brain::Event, InstancePtr)>;
 
   // `width` is the greatest number of cores a program will run on. `registry` outlives the loader.
-  Loader(int width, observe::Registry& registry, Sink sink);
+  Loader(int width, const PrecisionDefaults& precision, observe::Registry& registry, Sink sink);
 
-  // Reads the model and completes its config; then, if its shapes are fixed but for the batch, compiles their bucket
-  // too.
+  // Reads the model and completes its config; measures a reduced precision on the samples of its model_warmup; compiles
+  // the buckets that those have, and the one bucket of a model whose shapes are fixed but for the batch; runs the
+  // samples.
   void load(InstancePtr instance);
   void compile(InstancePtr instance, brain::BucketId bucket);
+  // Measures a reduced precision on the live samples that the instance has taken, at the lowest priority, and compiles
+  // what the decision needs: a Loaded for each exact bucket in use, which the loop has not asked for.
+  void measure(InstancePtr instance);
   // Lets go of the model; memory returns when the last execution has.
   void unload(InstancePtr instance);
 
  private:
   Status read(Instance& instance) const;
+  // All of load() but for the telling: the buckets that are compiled.
+  Result<std::vector<brain::Loaded>> bring_in(const InstancePtr& instance) const;
+  Status measure_on_warmup(const InstancePtr& instance, const std::vector<WarmupRun>& runs) const;
+  Result<std::vector<brain::Loaded>> compile_known(Instance& instance, const std::vector<WarmupRun>& runs) const;
+  void measure_live(Measurement measurement, const InstancePtr& instance, size_t samples);  // measuring_'s thread
+  // The bucket of the present precision for shapes that have an exact one.
+  void compile_reduced(Instance& instance, const BucketShapes& shapes) const;
   Result<brain::Loaded> compile_bucket(Instance& instance, brain::BucketId bucket) const;
+  Result<std::map<int, engine::ProgramPtr>> compile_programs(Instance& instance, const BucketShapes& shapes,
+                                                             engine::Precision precision) const;
+  void announce(const InstancePtr& instance, const std::vector<brain::Loaded>& buckets) const;
+  engine::CompileOptions options() const;
 
+  // Constant after construction.
   const int width_;
+  const PrecisionDefaults precision_;
   observe::Registry& registry_;  // synchronises itself
   const Sink sink_;
+
+  // thread_'s only: how many instances of a model and version are in. Their metrics are the same.
+  std::map<std::pair<std::string, int64_t>, int> present_;
+
   Background thread_;
+  Background measuring_;  // last: its jobs post to thread_
 };
 
 // The batch sizes for which a model with this limit gets programs: powers of two up to it, the limit, and those

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "body/serve/facts.h"
 #include "wire/api/authoriser.h"
 #include "wire/api/validate.h"
 #include "wire/proto/model_config.pb.h"
@@ -354,6 +355,7 @@ api::ServerMetadata Server::server_metadata() const {
 Result<api::ModelMetadata> Server::model_metadata(std::string_view model, std::string_view version) const {
   MOTET_ASSIGN(InstancePtr instance, find_serving(model, version));
   api::ModelMetadata metadata = instance->metadata;
+  metadata.parameters = model_facts(*instance);
   std::shared_lock lock(mutex_);
   metadata.versions.clear();
   for (const auto& [number, one] : models_.find(model)->second.versions)
@@ -434,7 +436,7 @@ std::shared_ptr<api::Call> Server::infer(api::InferRequest request, api::InferDo
     (*inputs)[place] = std::move(request.inputs[i]);
   }
   query->inputs = std::move(inputs);
-  query->bucket = bucket_id(query->shapes);
+  query->route = instance->route(query->shapes);
   query->outputs = std::move(request.outputs);
   query->request_id = std::move(request.id);
   query->arrived_at = request.arrived_at;

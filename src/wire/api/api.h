@@ -77,6 +77,7 @@ struct ModelMetadata {
   std::string platform;
   std::vector<TensorMetadata> inputs;
   std::vector<TensorMetadata> outputs;
+  Parameters parameters;  // what else there is to know of it: an extension
 };
 
 struct IndexEntry {

@@ -119,7 +119,11 @@ std::string describe_field_lists() {
       "nothing is shed for "
       "time |\n"
       "| `slo_attainment` | 0.99 | above 0, at most 1 | the share of requests promised within it |\n"
-      "| `allow_padding` | false | true, false | a batch may be filled up to a compiled size |\n\n"
+      "| `allow_padding` | false | true, false | a batch may be filled up to a compiled size |\n"
+      "| `precision` | `--precision`, exact | exact, bf16, int8, auto | how far answers may depart from fp32; see "
+      "precision.md |\n"
+      "| `precision_max_error` | `--precision-max-error`, 0.05 | above 0, at most 1 | the measured error above which "
+      "a precision is refused, as a share of an output's largest magnitude |\n\n"
       "```\nparameters { key: \"slo_ms\" value { string_value: \"50\" } }\n```\n";
   return out;
 }

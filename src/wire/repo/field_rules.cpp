@@ -39,8 +39,11 @@ constexpr auto kRules = std::to_array<FieldRule>({
      "a request may shorten default_timeout_microseconds; without it a request's `timeout` counts only where there is "
      "no default"},
     {"dynamic_batching.default_queue_policy.max_queue_size", kHonoured, "requests that may wait; 0: no limit"},
-    {"parameters", kHonoured,
-     "`slo_ms`, `slo_attainment` and `allow_padding` steer the server; others are kept for the client's recipes"},
+    {"parameters", kHonoured, "those listed below steer the server; others are kept for the client's recipes"},
+    {"model_warmup", kHonoured,
+     "samples that are run before the model is ready, `count` times each, and by which its programs are compiled. "
+     "Those with an input_data_file also measure the error of a reduced precision; zeros and random numbers do not. A "
+     "file may hold one row, repeated for batch_size, or all of them"},
 
     {"backend", kHint, "the ONNX file is run by Motet's own engine"},
     {"platform", kHint, "the ONNX file is run by Motet's own engine"},
@@ -48,8 +51,6 @@ constexpr auto kRules = std::to_array<FieldRule>({
     {"instance_group", kHint, "Motet decides where and how widely a model runs; it keeps one copy of the weights"},
     {"optimization", kHint, "Motet chooses its own passes, kernels and memory plan"},
     {"input.format", kHint, "dims are taken as they stand, whatever the layout is called"},
-    {"model_warmup", kHint,
-     "every compiled program is run on made-up data before the model is ready; the samples are not read"},
     {"metric_tags", kHint, "metrics carry the labels model and version only"},
     {"model_metrics", kHint, "histograms have Motet's own buckets"},
 

@@ -47,6 +47,15 @@ Status read_parameters(const inference::ModelConfig& config, ServingSettings& ou
     if (*text != "true" && *text != "false") return bad_parameter("allow_padding", *text, "\"true\" or \"false\"");
     out.allow_padding = *text == "true";
   }
+  if (const std::string* text = parameter(config, "precision")) {
+    out.precision = precision_wish_of(*text);
+    if (!out.precision) return bad_parameter("precision", *text, "\"exact\", \"bf16\", \"int8\" or \"auto\"");
+  }
+  if (const std::string* text = parameter(config, "precision_max_error")) {
+    MOTET_ASSIGN(out.precision_max_error,
+                 positive_number("precision_max_error", *text, 1.0,
+                                 "a share of an output's largest magnitude, above 0 and at most 1"));
+  }
   return {};
 }
 
@@ -100,6 +109,23 @@ Status read_batching(const inference::ModelDynamicBatching& batching, ServingSet
 }
 
 }  // namespace
+
+std::string_view precision_wish_name(PrecisionWish wish) {
+  switch (wish) {
+    case PrecisionWish::kExact: return "exact";
+    case PrecisionWish::kBf16: return "bf16";
+    case PrecisionWish::kInt8: return "int8";
+    case PrecisionWish::kAutomatic: return "auto";
+  }
+  return "?";
+}
+
+std::optional<PrecisionWish> precision_wish_of(std::string_view name) {
+  for (PrecisionWish wish :
+       {PrecisionWish::kExact, PrecisionWish::kBf16, PrecisionWish::kInt8, PrecisionWish::kAutomatic})
+    if (precision_wish_name(wish) == name) return wish;
+  return std::nullopt;
+}
 
 Result<ServingSettings> serving_settings(const inference::ModelConfig& config) {
   ServingSettings out;

@@ -1,8 +1,10 @@
-// What a completed config says to the part that decides: batching, queue, priorities, and the SLO of `parameters`.
-// Plain value; any thread may call.
+// What a completed config says to the part that decides: batching, queue, priorities, and of `parameters` the SLO and
+// the precision. Plain value; any thread may call.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -14,11 +16,23 @@ class ModelConfig;
 
 namespace motet::repo {
 
+// How a model may be computed: exact is fp32; the others round what is worth it, once their error has been measured and
+// lies within the model's bound; automatic takes the fastest of those.
+enum class PrecisionWish : uint8_t { kExact, kBf16, kInt8, kAutomatic };
+std::string_view precision_wish_name(PrecisionWish wish);  // "exact", "bf16", "int8", "auto"
+std::optional<PrecisionWish> precision_wish_of(std::string_view name);
+
+// The bound on the error of a model that states none: the greatest departure of an output, over the largest magnitude
+// that the output has.
+inline constexpr double kDefaultPrecisionMaxError = 0.05;
+
 struct ServingSettings {
-  int max_batch = 0;             // rows; 0: the model has no batch extent
-  Nanos slo = kNever;            // parameters slo_ms
-  double slo_attainment = 0.99;  // parameters slo_attainment
-  bool allow_padding = false;    // parameters allow_padding
+  int max_batch = 0;                          // rows; 0: the model has no batch extent
+  Nanos slo = kNever;                         // parameters slo_ms
+  double slo_attainment = 0.99;               // parameters slo_attainment
+  bool allow_padding = false;                 // parameters allow_padding
+  std::optional<PrecisionWish> precision;     // parameters precision; absent: the server's default
+  std::optional<double> precision_max_error;  // parameters precision_max_error; absent: the server's default
   bool dynamic_batching = false;
   Nanos max_queue_delay{0};
   std::vector<int> preferred_batches;

@@ -24,8 +24,12 @@ class FakeApi final : public api::Api {
   Result<api::ModelMetadata> model_metadata(std::string_view model, std::string_view version) const override {
     MOTET_ASSIGN(bool known, model_ready(model, version));
     (void)known;
-    return api::ModelMetadata{
-        "echo", {"1", "2"}, "onnxruntime_onnx", {{"x", DType::kF32, {-1, 4}}}, {{"y", DType::kString, {-1}}}};
+    return api::ModelMetadata{"echo",
+                              {"1", "2"},
+                              "onnxruntime_onnx",
+                              {{"x", DType::kF32, {-1, 4}}},
+                              {{"y", DType::kString, {-1}}},
+                              {{"executor", std::string("native")}, {"precision_error", 0.25}}};
   }
   Result<std::shared_ptr<const inference::ModelConfig>> model_config(std::string_view model,
                                                                      std::string_view version) const override {

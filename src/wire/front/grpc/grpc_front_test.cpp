@@ -243,6 +243,8 @@ TEST_F(GrpcFrontTest, HealthAndMetadata) {
   EXPECT_EQ(metadata.inputs(0).shape(0), -1);
   EXPECT_EQ(metadata.outputs(0).datatype(), "BYTES");
   EXPECT_EQ(metadata.versions_size(), 2);
+  EXPECT_EQ(metadata.parameters().at("executor").string_param(), "native");
+  EXPECT_EQ(metadata.parameters().at("precision_error").double_param(), 0.25);
   model.set_name("none");
   EXPECT_EQ(stub_->ModelMetadata(&c6, model, &metadata).error_code(), StatusCode::NOT_FOUND);
   inference::ModelConfigRequest config_request;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "wire/front/grpc/parameter.h"
 #include "wire/proto/grpc_service.pb.h"
 #include "wire/proto/health.pb.h"
 
@@ -98,6 +99,7 @@ Status model_metadata(api::Api& api, const inference::ModelMetadataRequest& in, 
   for (const std::string& version : model.versions) out.add_versions(version);
   write_tensors(model.inputs, out.mutable_inputs());
   write_tensors(model.outputs, out.mutable_outputs());
+  for (const auto& [key, value] : model.parameters) set_parameter((*out.mutable_parameters())[key], value);
   return {};
 }
 

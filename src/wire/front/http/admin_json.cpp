@@ -38,6 +38,11 @@ class Writer {
     append_json_int(out_, value);
     return *this;
   }
+  Writer& parameters(const api::Parameters& value) {
+    separate();
+    append_json_parameters(out_, value);
+    return *this;
+  }
   Writer& shape(const Shape& value) {
     separate();
     append_json_shape(out_, value);
@@ -121,6 +126,7 @@ std::string model_metadata_json(const api::ModelMetadata& metadata) {
   w.key("platform").text(metadata.platform);
   write_tensors(w, "inputs", metadata.inputs);
   write_tensors(w, "outputs", metadata.outputs);
+  if (!metadata.parameters.empty()) w.key("parameters").parameters(metadata.parameters);
   w.close('}');
   return out;
 }

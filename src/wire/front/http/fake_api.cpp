@@ -185,7 +185,7 @@ api::ServerMetadata FakeApi::server_metadata() const {
 Result<api::ModelMetadata> FakeApi::model_metadata(std::string_view model, std::string_view version) const {
   std::lock_guard lock(mutex_);
   MOTET_ASSIGN(const Model* found, find(model, version));
-  return api::ModelMetadata{std::string(model), {"1"}, "onnxruntime_onnx", found->inputs, found->outputs};
+  return api::ModelMetadata{std::string(model), {"1"}, "onnxruntime_onnx", found->inputs, found->outputs, {}};
 }
 
 Result<std::shared_ptr<const inference::ModelConfig>> FakeApi::model_config(std::string_view model,

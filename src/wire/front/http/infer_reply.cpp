@@ -64,22 +64,6 @@ Status append_data(std::string& out, const NamedTensor& output) {
                           output.name + "'");
 }
 
-void append_parameters(std::string& out, const api::Parameters& parameters) {
-  out += "\"parameters\":{";
-  bool first = true;
-  for (const auto& [key, value] : parameters) {
-    if (!first) out += ',';
-    first = false;
-    append_json_string(out, key);
-    out += ':';
-    if (const bool* flag = std::get_if<bool>(&value)) out += *flag ? "true" : "false";
-    if (const int64_t* whole = std::get_if<int64_t>(&value)) append_json_int(out, *whole);
-    if (const double* real = std::get_if<double>(&value)) append_json_float(out, *real);
-    if (const std::string* text = std::get_if<std::string>(&value)) append_json_string(out, *text);
-  }
-  out += "},";
-}
-
 Piece binary_piece(const Tensor& tensor) {
   const TensorView& view = tensor.view();
   if (view.dtype != DType::kString) return {view.data, view.bytes(), tensor.owner()};
@@ -105,7 +89,11 @@ HttpReply infer_reply(const api::InferResponse& response, const OutputFormat& fo
   out += ",\"model_version\":";
   append_json_string(out, response.version);
   out += ',';
-  if (!response.parameters.empty()) append_parameters(out, response.parameters);
+  if (!response.parameters.empty()) {
+    out += "\"parameters\":";
+    append_json_parameters(out, response.parameters);
+    out += ',';
+  }
   out += "\"outputs\":[";
   for (size_t i = 0; i < response.outputs.size(); ++i) {
     const NamedTensor& output = response.outputs[i];

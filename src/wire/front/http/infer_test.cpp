@@ -309,8 +309,11 @@ TEST(Route, NamesVerbModelAndVersion) {
 
 TEST(AdminJson, WritesAndReadsTheOtherVerbs) {
   EXPECT_EQ(
-      model_metadata_json({"m", {"1", "2"}, "onnxruntime_onnx", {{"x", DType::kF32, {-1, 4}}}, {}}),
+      model_metadata_json({"m", {"1", "2"}, "onnxruntime_onnx", {{"x", DType::kF32, {-1, 4}}}, {}, {}}),
       R"({"name":"m","versions":["1","2"],"platform":"onnxruntime_onnx","inputs":[{"name":"x","datatype":"FP32","shape":[-1,4]}],"outputs":[]})");
+  EXPECT_EQ(
+      model_metadata_json({"m", {}, "p", {}, {}, {{"executor", std::string("native")}, {"slices", int64_t{7}}}}),
+      R"({"name":"m","versions":[],"platform":"p","inputs":[],"outputs":[],"parameters":{"executor":"native","slices":7}})");
   std::vector<api::IndexEntry> entries = {{"a", "1", "READY", ""}, {"b", "", "", ""}, {"c", "1", "UNAVAILABLE", "why"}};
   EXPECT_EQ(
       index_json(entries),

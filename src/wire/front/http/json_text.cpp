@@ -96,4 +96,20 @@ void append_json_shape(std::string& out, std::span<const int64_t> shape) {
   out += ']';
 }
 
+void append_json_parameters(std::string& out, const api::Parameters& parameters) {
+  out += '{';
+  bool first = true;
+  for (const auto& [key, value] : parameters) {
+    if (!first) out += ',';
+    first = false;
+    append_json_string(out, key);
+    out += ':';
+    if (const bool* flag = std::get_if<bool>(&value)) out += *flag ? "true" : "false";
+    if (const int64_t* whole = std::get_if<int64_t>(&value)) append_json_int(out, *whole);
+    if (const double* real = std::get_if<double>(&value)) append_json_float(out, *real);
+    if (const std::string* text = std::get_if<std::string>(&value)) append_json_string(out, *text);
+  }
+  out += '}';
+}
+
 }  // namespace motet::http

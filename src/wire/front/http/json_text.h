@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "wire/api/api.h"
+
 namespace motet::http {
 
 // Quoted and escaped. Bytes that are not UTF-8 become U+FFFD, so that the text stays JSON.
@@ -28,5 +30,7 @@ void append_json_int(std::string& out, T value) {
 
 // [1,3,224,224]
 void append_json_shape(std::string& out, std::span<const int64_t> shape);
+// {"key":value,...}
+void append_json_parameters(std::string& out, const api::Parameters& parameters);
 
 }  // namespace motet::http
