@@ -53,31 +53,42 @@ int64_t differing_elements(const TensorView& exact, const TensorView& other) {
 
 void ErrorMeter::add(std::span<const Tensor> exact, std::span<const Tensor> other) {
   MOTET_CHECK(exact.size() == other.size(), "two programs of one model have the same outputs");
-  outputs_.resize(std::max(outputs_.size(), exact.size()));
+  sums_.resize(std::max(sums_.size(), exact.size()));
   for (size_t o = 0; o < exact.size(); ++o) {
     const TensorView& a = exact[o].view();
     const TensorView& b = other[o].view();
-    Output& output = outputs_[o];
+    Sums& sums = sums_[o];
     if (a.dtype != b.dtype || a.shape != b.shape) {
-      output.difference = kInfinite;
+      sums.difference = sums.squared_difference = kInfinite;
       continue;
     }
-    bool real = each_pair(a, b, [&](double x, double y) {
-      output.difference = std::max(output.difference, distance(x, y));
-      if (std::isfinite(x)) output.magnitude = std::max(output.magnitude, std::fabs(x));
+    sums.real = each_pair(a, b, [&](double x, double y) {
+      const double apart = distance(x, y);
+      sums.difference = std::max(sums.difference, apart);
+      sums.squared_difference += apart * apart;
+      if (!std::isfinite(x)) return;
+      sums.magnitude = std::max(sums.magnitude, std::fabs(x));
+      sums.squared_exact += x * x;
     });
-    if (real) continue;
-    output.difference += static_cast<double>(differing_elements(a, b));
-    output.magnitude += static_cast<double>(a.elements());
+    if (sums.real) continue;
+    sums.difference += static_cast<double>(differing_elements(a, b));
+    sums.magnitude += static_cast<double>(a.elements());
   }
+}
+
+std::vector<Departure> ErrorMeter::outputs() const {
+  auto ratio = [](double part, double whole) { return part == 0 ? 0 : whole > 0 ? part / whole : kInfinite; };
+  std::vector<Departure> outputs;
+  for (const Sums& sums : sums_) {
+    const double max = ratio(sums.difference, sums.magnitude);
+    outputs.push_back({max, sums.real ? std::sqrt(ratio(sums.squared_difference, sums.squared_exact)) : max});
+  }
+  return outputs;
 }
 
 double ErrorMeter::error() const {
   double worst = 0;
-  for (const Output& output : outputs_) {
-    if (output.difference == 0) continue;
-    worst = std::max(worst, output.magnitude > 0 ? output.difference / output.magnitude : kInfinite);
-  }
+  for (const Departure& output : outputs()) worst = std::max(worst, output.max);
   return worst;
 }
 

@@ -26,6 +26,11 @@ TEST(ErrorMeter, IsTheLargestDifferenceOverTheLargestMagnitude) {
   EXPECT_EQ(ErrorMeter().error(), 0);
   EXPECT_EQ(error_of(one<float>({1, -4, 2}), one<float>({1, -4, 2})), 0);
   EXPECT_DOUBLE_EQ(error_of(one<float>({1, -4, 2}), one<float>({1.5, -4.25, 2})), 0.125);
+  ErrorMeter meter;
+  meter.add(one<float>({3, 4}), one<float>({3, 5}));
+  ASSERT_EQ(meter.outputs().size(), 1u);
+  EXPECT_DOUBLE_EQ(meter.outputs()[0].max, 0.25);
+  EXPECT_DOUBLE_EQ(meter.outputs()[0].rms, 0.2);
   EXPECT_DOUBLE_EQ(error_of(one<double>({8}), one<double>({6})), 0.25);
   auto half = [](float x) { return float_to_bf16(x); };
   std::vector<uint16_t> a{half(2), half(1)}, b{half(2), half(1.5)};

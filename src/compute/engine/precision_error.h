@@ -8,15 +8,15 @@
 
 #include "base/result.h"
 #include "base/tensor/tensor.h"
+#include "compute/engine/error_meter.h"
 #include "compute/engine/program.h"
 
 namespace motet::engine {
 
-// Over all samples. Infinite where one is NaN or infinite and the other is not.
 struct OutputError {
   std::string output;
-  double max = 0;  // max|y - exact| / max|exact|; for outputs that hold no numbers 1 if any element differs
-  double rms = 0;  // root of the mean square of y - exact, over that of exact
+  double max = 0;  // as in Departure
+  double rms = 0;
 };
 
 // One sample: a tensor per input, in the model's order.
