@@ -21,24 +21,49 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   add_precision_flag(app, flags.precision);
 }
 
-Result<Compiled> compile_model(const ModelFlags& flags, int max_width, bool calibrate) {
-  Compiled compiled;
+namespace {
+
+// The model is read; `compiled.shapes` say for what.
+Status compile(const ModelFlags& flags, int max_width, bool calibrate, Compiled& compiled) {
+  MOTET_ASSIGN(auto layout, parse_layout(flags.layout));
+  MOTET_ASSIGN(auto precision, parse_precision(flags.precision));
+  compiled.options = {.max_width = max_width,
+                      .disabled_passes = {flags.disabled_passes.begin(), flags.disabled_passes.end()},
+                      .precision = precision,
+                      .calibrate = calibrate,
+                      .layout = layout};
+  MOTET_ASSIGN(compiled.program, compiled.model->compile(compiled.shapes, compiled.options));
+  return {};
+}
+
+Status read(const ModelFlags& flags, Compiled& compiled) {
   MOTET_ASSIGN(compiled.path, find_model(flags.model));
   MOTET_ASSIGN(compiled.model, engine::Model::load(compiled.path));
+  return {};
+}
+
+}  // namespace
+
+Result<Compiled> compile_model(const ModelFlags& flags, int max_width, bool calibrate) {
+  Compiled compiled;
+  MOTET_RETURN_IF_ERROR(read(flags, compiled));
   std::map<std::string, Shape> given;
   for (const std::string& text : flags.shapes) {
     MOTET_ASSIGN(auto shape, parse_shape(text));
     given.insert(std::move(shape));
   }
-  MOTET_ASSIGN(auto shapes, bind_shapes(*compiled.model, flags.batch, given));
-  MOTET_ASSIGN(auto layout, parse_layout(flags.layout));
-  MOTET_ASSIGN(auto precision, parse_precision(flags.precision));
-  engine::CompileOptions options{.max_width = max_width,
-                                 .disabled_passes = {flags.disabled_passes.begin(), flags.disabled_passes.end()},
-                                 .precision = precision,
-                                 .calibrate = calibrate,
-                                 .layout = layout};
-  MOTET_ASSIGN(compiled.program, compiled.model->compile(shapes, options));
+  MOTET_ASSIGN(compiled.shapes, bind_shapes(*compiled.model, flags.batch, given));
+  MOTET_RETURN_IF_ERROR(compile(flags, max_width, calibrate, compiled));
+  return compiled;
+}
+
+Result<Compiled> compile_model_for(const ModelFlags& flags, const std::vector<NamedTensor>& arrays, int max_width,
+                                   bool calibrate, std::vector<Tensor>& inputs) {
+  Compiled compiled;
+  MOTET_RETURN_IF_ERROR(read(flags, compiled));
+  MOTET_ASSIGN(inputs, order_inputs(*compiled.model, arrays));
+  for (const Tensor& tensor : inputs) compiled.shapes.push_back(tensor.shape());
+  MOTET_RETURN_IF_ERROR(compile(flags, max_width, calibrate, compiled));
   return compiled;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/tensor/named.h"
 #include "compute/engine/program.h"
 
 namespace CLI {
@@ -32,10 +33,15 @@ struct Compiled {
   std::filesystem::path path;
   std::shared_ptr<engine::Model> model;
   engine::ProgramPtr program;
+  std::vector<Shape> shapes;       // it was compiled for
+  engine::CompileOptions options;  // and with
 };
 
 // Reads the model and compiles it for up to `max_width` cores. Without `calibrate` nothing is run to measure it. An
 // Error names the flag's value that is wrong, or what the model cannot do.
 Result<Compiled> compile_model(const ModelFlags& flags, int max_width, bool calibrate);
+// The same for the shapes of `inputs`, one tensor per input of the model by name, which are put into its order.
+Result<Compiled> compile_model_for(const ModelFlags& flags, const std::vector<NamedTensor>& arrays, int max_width,
+                                   bool calibrate, std::vector<Tensor>& inputs);
 
 }  // namespace motet

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <iostream>
 
 #include "apps/perf/compiled.h"
@@ -6,18 +7,30 @@
 #include "apps/perf/perf.h"
 #include "apps/perf/session.h"
 #include "apps/term/table.h"
+#include "compute/engine/error_meter.h"
 #include "compute/ops/onednn/onednn.h"
+#include "compute/prep/npz.h"
 
 namespace motet {
 namespace {
 
 struct Options : ModelFlags {
+  std::string inputs;
   int threads = 1;
   bool json = false;
   bool no_times = false;
 };
 
+// What a precision costs in accuracy, on the inputs that were given.
+struct MeasuredError {
+  engine::Precision precision = engine::Precision::kExact;
+  std::string refusal;  // why it cannot be had; "" if it can
+  double error = 0;
+  Nanos predicted;
+};
+
 struct Subject : Compiled {
+  std::vector<MeasuredError> errors;   // of bf16 and int8, with --inputs
   std::map<std::string, int64_t> ops;  // as read, bodies included
   double flops = 0;
   double bytes = 0;
@@ -33,9 +46,52 @@ void count_ops(const graph::Graph& graph, std::map<std::string, int64_t>& ops) {
   }
 }
 
+Result<MeasuredError> measure(const Subject& subject, engine::Precision precision, const engine::QueryInputs& query,
+                              const std::vector<Tensor>& exact) {
+  MeasuredError measured{.precision = precision};
+  engine::CompileOptions options = subject.options;
+  options.precision = precision;
+  auto program = subject.model->compile(subject.shapes, options);
+  if (!program.ok()) {
+    measured.refusal = program.error().message;
+  } else if ((*program)->precision() != precision) {
+    measured.refusal = "nothing of this model can be computed in it here";
+  } else {
+    MOTET_ASSIGN(auto outputs, engine::run_alone({&*program, 1}, query, false));
+    engine::ErrorMeter meter;
+    meter.add(exact, outputs);
+    measured.error = meter.error();
+    if (!std::isfinite(measured.error)) measured.refusal = "its answers cannot be compared with the exact ones";
+    measured.predicted = (*program)->predicted();
+  }
+  return measured;
+}
+
+Status measure_errors(const std::vector<Tensor>& inputs, Subject& subject) {
+  engine::QueryInputs query;
+  for (const Tensor& tensor : inputs) query.tensors.push_back(tensor.view());
+  engine::CompileOptions options = subject.options;
+  options.precision = engine::Precision::kExact;
+  MOTET_ASSIGN(auto program, subject.model->compile(subject.shapes, options));
+  MOTET_ASSIGN(auto exact, engine::run_alone({&program, 1}, query, false));
+  for (engine::Precision precision : {engine::Precision::kBf16, engine::Precision::kInt8}) {
+    MOTET_ASSIGN(MeasuredError measured, measure(subject, precision, query, exact));
+    subject.errors.push_back(std::move(measured));
+  }
+  return {};
+}
+
 Result<Subject> prepare(const Options& options) {
   Subject subject;
-  MOTET_ASSIGN(static_cast<Compiled&>(subject), compile_model(options, options.threads, !options.no_times));
+  if (options.inputs.empty()) {
+    MOTET_ASSIGN(static_cast<Compiled&>(subject), compile_model(options, options.threads, !options.no_times));
+  } else {
+    MOTET_ASSIGN(auto arrays, prep::read_npz(options.inputs));
+    std::vector<Tensor> inputs;
+    MOTET_ASSIGN(static_cast<Compiled&>(subject),
+                 compile_model_for(options, arrays, options.threads, !options.no_times, inputs));
+    MOTET_RETURN_IF_ERROR(measure_errors(inputs, subject));
+  }
   count_ops(*subject.model->source().graph, subject.ops);
   for (const auto& step : subject.program->steps()) {
     subject.flops += step.flops;
@@ -84,6 +140,17 @@ void print_text(const Subject& s) {
             << megabytes(s.program->activation_bytes()) << " without reuse), weights "
             << megabytes(s.model->weight_bytes()) << " MB with packed copies, " << megabytes(s.program->packed_bytes())
             << " of them this program's alone\n";
+  std::cout << "runs     by " << s.program->executor() << "; longest uninterruptible step "
+            << number(s.program->longest_step().seconds() * 1e6, 1) << " us\n";
+  for (const MeasuredError& e : s.errors) {
+    std::cout << "error    " << engine::precision_name(e.precision) << ": ";
+    if (e.refusal.empty()) {
+      std::cout << number(e.error, 6) << " of an output's largest magnitude, predicted "
+                << number(e.predicted.millis(), 3) << " ms on one core\n";
+    } else {
+      std::cout << e.refusal << '\n';
+    }
+  }
   std::cout << "sharing  runs in the server's process: models served together share its fate\n\n";
   term::Table passes({"pass", "rewrites", "us", "state"});
   for (const auto& report : s.program->passes())
@@ -145,6 +212,20 @@ void print_json(const Subject& s) {
   json.field("arena_bytes", s.program->arena_bytes().value)
       .field("arena_bytes_without_reuse", s.program->activation_bytes().value);
   json.field("weight_bytes", s.model->weight_bytes().value).field("packed_bytes", s.program->packed_bytes().value);
+  json.field("executor", s.program->executor())
+      .field("longest_step_us", s.program->longest_step().seconds() * 1e6)
+      .field("sharing", "process");
+  json.key("errors").begin_array();
+  for (const MeasuredError& e : s.errors) {
+    json.begin_object().field("precision", engine::precision_name(e.precision));
+    if (e.refusal.empty()) {
+      json.field("error", e.error).field("predicted_us", e.predicted.seconds() * 1e6);
+    } else {
+      json.field("refused", e.refusal);
+    }
+    json.end_object();
+  }
+  json.end_array();
   json.key("passes").begin_array();
   for (const auto& report : s.program->passes())
     json.begin_object()
@@ -180,6 +261,9 @@ int inspect_main(int argc, char** argv) {
       "Shows what an ONNX model compiles to: ops, FLOPs, bytes, passes, steps with their implementations, memory.",
       "motet inspect");
   add_model_flags(app, options);
+  app.add_option(
+      "--inputs", options.inputs,
+      "a .npz file with one array per input, by name: shows the error of bf16 and int8 on it, against exact");
   app.add_option("--threads", options.threads, "greatest number of cores a step is compiled for")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -115,6 +115,24 @@ Result<std::vector<Shape>> bind_shapes(const engine::Model& model, int64_t batch
   return shapes;
 }
 
+Result<std::vector<Tensor>> order_inputs(const engine::Model& model, const std::vector<NamedTensor>& arrays) {
+  std::vector<Tensor> ordered;
+  for (const engine::Port& port : model.inputs()) {
+    auto found = std::find_if(arrays.begin(), arrays.end(), [&](const NamedTensor& a) { return a.name == port.name; });
+    if (found == arrays.end()) {
+      std::string names;
+      for (const NamedTensor& array : arrays) names += (names.empty() ? "" : ", ") + array.name;
+      return invalid_argument("no array for input '" + port.name + "'; the file has " +
+                              (names.empty() ? "none" : names));
+    }
+    if (found->tensor.dtype() != port.dtype)
+      return invalid_argument("input '" + port.name + "' is " + std::string(dtype_kserve_name(port.dtype)) +
+                              "; the file's array is " + std::string(dtype_kserve_name(found->tensor.dtype())));
+    ordered.push_back(found->tensor);
+  }
+  return ordered;
+}
+
 Result<std::optional<ops::Layout>> parse_layout(const std::string& text) {
   using Choice = std::optional<ops::Layout>;
   if (text == "measured") return Choice();

@@ -43,6 +43,9 @@ Result<std::vector<Tensor>> draw_inputs(const engine::Program& program, const st
 void add_precision_flag(CLI::App& app, std::string& precision);
 Result<engine::Precision> parse_precision(const std::string& text);
 
+// The arrays in the order of the model's inputs. An Error names an input that has none, or one of another type.
+Result<std::vector<Tensor>> order_inputs(const engine::Model& model, const std::vector<NamedTensor>& arrays);
+
 // "nChw16c", "nChw8c", "nhwc", "any" as --layout takes them; nothing for "measured".
 Result<std::optional<ops::Layout>> parse_layout(const std::string& text);
 

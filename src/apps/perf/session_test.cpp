@@ -102,7 +102,20 @@ TEST(Commands, HelpNamesEveryOption) {
          {"--batch", "--threads", "--seconds", "--shape", "--value", "--layout", "--json", "--profile", "--control"});
   expect(run_main, "run", {"--inputs", "--outputs", "--threads"});
   expect(inspect_main, "inspect",
-         {"--batch", "--threads", "--shape", "--layout", "--json", "--no-times", "--disable-pass"});
+         {"--batch", "--threads", "--shape", "--layout", "--precision", "--inputs", "--json", "--no-times",
+          "--disable-pass"});
+}
+
+TEST(Commands, InspectMeasuresWhatAPrecisionCosts) {
+  const std::string inputs = "models/resnet20_cifar10/golden/0/inputs.npz";
+  auto [status, text] =
+      run_command(inspect_main, {"inspect", "models/resnet20_cifar10", "--no-times", "--inputs", inputs});
+  EXPECT_EQ(status, 0) << text;
+  for (const char* part : {"runs     by native;", "precision exact", "error    bf16: ", "error    int8: "})
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
+  auto [refused, message] = run_command(inspect_main, {"inspect", "models/mnist_8", "--no-times", "--inputs", inputs});
+  EXPECT_EQ(refused, 1);
+  EXPECT_NE(message.find("no array for input"), std::string::npos) << message;
 }
 
 TEST(Commands, InspectTellsWhatAModelCompilesTo) {
