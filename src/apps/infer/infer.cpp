@@ -72,19 +72,31 @@ Status write_out(const prep::Findings& findings, const std::string& path) {
   return prep::write_file(path, std::as_bytes(std::span(png)));
 }
 
-void print(const Options& options, const Recognised& recognised, std::string_view protocol) {
+// What the server said of the last answer's precision, if anything.
+struct Computed {
+  std::string precision;
+  double error = 0;
+};
+
+void print(const Options& options, const Recognised& recognised, std::string_view protocol, const Computed& computed) {
+  const bool reduced = !computed.precision.empty() && computed.precision != "exact";
   if (!options.json) {
     std::fputs(prep::to_text(recognised.findings).c_str(), stdout);
-    std::printf("%s over %.*s\n", describe_latency(recognised.latencies).c_str(), static_cast<int>(protocol.size()),
+    std::printf("%s over %.*s", describe_latency(recognised.latencies).c_str(), static_cast<int>(protocol.size()),
                 protocol.data());
+    if (reduced) std::printf(", in %s (measured error %.3g)", computed.precision.c_str(), computed.error);
+    std::printf("\n");
     return;
   }
   Nanos sum;
   for (Nanos latency : recognised.latencies) sum += latency;
-  std::printf("{\"model\":%s,\"file\":%s,\"protocol\":\"%.*s\",\"calls\":%zu,\"latency_ms\":%.3f,\"findings\":%s}\n",
+  std::printf("{\"model\":%s,\"file\":%s,\"protocol\":\"%.*s\",\"calls\":%zu,\"latency_ms\":%.3f,",
               prep::json_string(options.model).c_str(), prep::json_string(options.file).c_str(),
-              static_cast<int>(protocol.size()), protocol.data(), recognised.latencies.size(), sum.millis(),
-              prep::to_json(recognised.findings).c_str());
+              static_cast<int>(protocol.size()), protocol.data(), recognised.latencies.size(), sum.millis());
+  if (reduced)
+    std::printf("\"precision\":%s,\"precision_error\":%.6g,", prep::json_string(computed.precision).c_str(),
+                computed.error);
+  std::printf("\"findings\":%s}\n", prep::to_json(recognised.findings).c_str());
 }
 
 Status infer_file(const Options& options) {
@@ -97,6 +109,7 @@ Status infer_file(const Options& options) {
   for (const client::TensorMetadata& input : metadata.inputs) inputs.push_back({input.name, input.dtype, input.shape});
   MOTET_ASSIGN(prep::FileBytes bytes, read_input(options.file, recipe));
   SteadyClock clock;
+  Computed computed;
   auto ask = [&](std::vector<NamedTensor> tensors) -> Result<std::vector<NamedTensor>> {
     client::Request request;
     request.model = options.model;
@@ -104,11 +117,12 @@ Status infer_file(const Options& options) {
     request.inputs = std::move(tensors);
     request.transport_timeout = Nanos(static_cast<int64_t>(options.timeout_s * 1e9));
     MOTET_ASSIGN(client::Response response, client->infer(request));
+    computed = {std::move(response.precision), response.precision_error};
     return std::move(response.outputs);
   };
   MOTET_ASSIGN(Recognised recognised, recognise(recipe, options.file, *bytes, inputs, clock, ask));
   if (!options.out.empty()) MOTET_RETURN_IF_ERROR(write_out(recognised.findings, options.out));
-  print(options, recognised, client->protocol());
+  print(options, recognised, client->protocol(), computed);
   return {};
 }
 

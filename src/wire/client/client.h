@@ -34,6 +34,8 @@ struct Response {
   std::string model;
   std::string version;
   std::vector<NamedTensor> outputs;
+  std::string precision;       // what Motet says it was computed in; "" if it says nothing
+  double precision_error = 0;  // measured, of that precision
 };
 
 struct TensorMetadata {

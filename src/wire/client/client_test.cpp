@@ -215,6 +215,8 @@ class EchoService final : public inference::GRPCInferenceService::Service {
     EXPECT_EQ(in->parameters().at("timeout").int64_param(), 900);
     out->set_model_name(in->model_name());
     out->set_model_version("4");
+    (*out->mutable_parameters())["precision"].set_string_param("int8");
+    (*out->mutable_parameters())["precision_error"].set_double_param(0.125);
     for (int i = 0; i < in->inputs_size(); ++i) {
       auto* output = out->add_outputs();
       output->set_name("y");
@@ -279,6 +281,8 @@ TEST_F(GrpcClientTest, TensorsGoThereAndBack) {
   auto response = client_->infer(r);
   ASSERT_TRUE(response.ok()) << response.error().message;
   EXPECT_EQ(response->version, "4");
+  EXPECT_EQ(response->precision, "int8");
+  EXPECT_EQ(response->precision_error, 0.125);
   EXPECT_EQ(response->outputs[0].tensor.view().as<int32_t>()[1], 5);
   EXPECT_EQ(response->outputs[1].tensor.view().as<std::string_view>()[0], "ab");
   EXPECT_EQ(response->outputs[2].tensor.view().bytes(), 360'000u);

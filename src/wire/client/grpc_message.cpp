@@ -122,7 +122,11 @@ std::string encode_grpc_infer(const Request& request) {
 }
 
 Result<Response> decode_grpc_infer(std::shared_ptr<const ModelInferResponse> message) {
-  Response response{message->model_name(), message->model_version(), {}};
+  Response response{.model = message->model_name(), .version = message->model_version()};
+  if (auto found = message->parameters().find("precision"); found != message->parameters().end())
+    response.precision = found->second.string_param();
+  if (auto found = message->parameters().find("precision_error"); found != message->parameters().end())
+    response.precision_error = found->second.double_param();
   const bool raw = message->raw_output_contents_size() > 0;
   if (raw && message->raw_output_contents_size() != message->outputs_size()) {
     return bad_reply(std::to_string(message->outputs_size()) + " outputs and " +

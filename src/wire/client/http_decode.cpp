@@ -241,6 +241,10 @@ Result<Response> decode_infer(const HttpReply& reply) {
   Response response;
   MOTET_ASSIGN(response.model, text_of(root, "model_name"));
   if (auto version = text_of(root, "model_version"); version.ok()) response.version = std::move(version).value();
+  std::string_view precision;
+  if (root.at_pointer("/parameters/precision").get(precision) == simdjson::SUCCESS) response.precision = precision;
+  double error = 0;
+  if (root.at_pointer("/parameters/precision_error").get(error) == simdjson::SUCCESS) response.precision_error = error;
   array outputs;
   if (root["outputs"].get(outputs) != simdjson::SUCCESS) return bad_reply("no 'outputs'");
   for (element e : outputs) {

@@ -56,13 +56,15 @@ TEST(HttpEncode, WritesJsonThenTheBytes) {
 
 TEST(HttpDecode, ReadsBinaryAndJsonOutputs) {
   const std::string json =
-      R"({"model_name":"m","model_version":"3","outputs":[{"name":"b","datatype":"INT32","shape":[2],"parameters":{"binary_data_size":8}},)"
+      R"({"model_name":"m","model_version":"3","parameters":{"precision":"bf16","precision_error":0.5},"outputs":[{"name":"b","datatype":"INT32","shape":[2],"parameters":{"binary_data_size":8}},)"
       R"({"name":"j","datatype":"FP32","shape":[2,2],"data":[[1,2.5],[3,-4]]},{"name":"s","datatype":"BYTES","shape":[2],"data":["a","\u2603"]},)"
       R"({"name":"t","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":6}}]})";
   auto r = decode_infer(reply(200, json + std::string("\1\0\0\0\2\0\0\0\2\0\0\0hi", 14), std::to_string(json.size())));
   ASSERT_TRUE(r.ok()) << r.error().message;
   EXPECT_EQ(r->model, "m");
   EXPECT_EQ(r->version, "3");
+  EXPECT_EQ(r->precision, "bf16");
+  EXPECT_EQ(r->precision_error, 0.5);
   ASSERT_EQ(r->outputs.size(), 4u);
   EXPECT_EQ(r->outputs[0].tensor.view().as<int32_t>()[1], 2);
   EXPECT_EQ(r->outputs[1].tensor.view().as<float>()[3], -4.0F);
