@@ -2,6 +2,8 @@
 """Precision as a client sees it, and the warm-up samples that it is measured on: against the built server."""
 import os
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -10,7 +12,7 @@ import unittest
 import numpy as np
 import tritonclient.grpc as grpcclient
 import tritonclient.http as httpclient
-from support import MODELS, Server, copy_model
+from support import BUILD, MODELS, WIRE_REPOSITORY, Server, copy_model
 from tritonclient.utils import InferenceServerException
 
 MODEL = "resnet20_cifar10"
@@ -102,6 +104,23 @@ class Warmup(PrecisionTest):
             self.assertEqual(statistics["inference_count"], 2)  # the warm-up is nobody's inference
             client.close()
 
+    def test_shapes_that_vary_are_compiled_for_the_samples(self):
+        for warmed in (False, True):
+            with tempfile.TemporaryDirectory() as repository:
+                shutil.copytree(os.path.join(WIRE_REPOSITORY, "text"), os.path.join(repository, "text"))
+                if warmed:
+                    with open(os.path.join(repository, "text", "config.pbtxt"), "a") as config:
+                        config.write('model_warmup { name: "words" batch_size: 2 inputs { key: "s" value '
+                                     '{ data_type: TYPE_STRING dims: [ 3 ] random_data: true } } }')
+                with Server([repository]) as server:
+                    client = httpclient.InferenceServerClient(server.http)
+                    self.assertEqual("executor" in client.get_model_metadata("text")["parameters"], warmed)
+                    words = httpclient.InferInput("s", [2, 3], "BYTES")
+                    words.set_data_from_numpy(np.array([["a", "b", "c"], ["d", "e", "f"]], dtype=object))
+                    client.infer("text", [words])
+                    self.assertEqual(client.get_model_metadata("text")["parameters"]["executor"], "native")
+                    client.close()
+
     def test_a_sample_that_does_not_fit_is_named(self):
         for sample, reason in ((self.sample('input_data_file: "photo"', name="short"), r"model_warmup 'short' input 'input'.*12288"),
                                (self.sample("zero_data: true", batch=17), r"batch_size 17; accepted is 1 to 16")):
@@ -151,7 +170,8 @@ class Precision(PrecisionTest):
 
     def test_random_numbers_are_not_data_and_live_queries_are(self):
         repository = self.repository("bf16", warmup=self.sample("random_data: true"))
-        with Server([repository]) as server:
+        recording = os.path.join(repository, "recording")
+        with Server([repository], f"--record={recording}") as server:
             facts = self.metadata(server)
             self.assertEqual(facts["precision"], "exact")
             self.assertIn("not measured yet: 32 answered queries are needed", facts["precision_refused"])
@@ -166,6 +186,8 @@ class Precision(PrecisionTest):
                 time.sleep(0.05)
             client.close()
             self.check_consistent(server, facts)
+        replay = subprocess.run([os.path.join(BUILD, "motet-replay"), recording], capture_output=True, text=True, timeout=60)
+        self.assertEqual(replay.returncode, 0, replay.stdout + replay.stderr)  # the switch is in the recording
 
     def test_the_servers_default_is_for_models_that_state_none(self):
         repository = self.repository(warmup=self.sample('input_data_file: "photo"'), files=[("photo", photo().tobytes())])

@@ -22,15 +22,17 @@ brain::BucketId bucket_id(const BucketShapes& shapes, engine::Precision precisio
 
 Route Instance::route(const BucketShapes& shapes) const {
   const engine::Precision wanted = precision->current();
-  const Route exact{bucket_id(shapes)};
-  if (wanted == engine::Precision::kExact) return exact;
-  const Route reduced{bucket_id(shapes, wanted), wanted};
+  const Route target{bucket_id(shapes, wanted), wanted};
+  if (!precision->reduced()) return target;
   std::lock_guard lock(mutex_);
   auto has_programs = [&](brain::BucketId bucket) {
     auto found = buckets_.find(bucket);
     return found != buckets_.end() && !found->second.programs.empty();
   };
-  return has_programs(reduced.bucket) || !has_programs(exact.bucket) ? reduced : exact;
+  if (has_programs(target.bucket)) return target;
+  for (engine::Precision other : {engine::Precision::kExact, engine::Precision::kBf16, engine::Precision::kInt8})
+    if (const Route route{bucket_id(shapes, other), other}; has_programs(route.bucket)) return route;
+  return target;
 }
 
 Status Instance::add_bucket(const Route& route, const BucketShapes& shapes) {
@@ -59,12 +61,14 @@ engine::Precision Instance::bucket_precision(brain::BucketId bucket) const {
   return found->second.precision;
 }
 
-std::vector<BucketShapes> Instance::exact_shapes() const {
+std::vector<BucketShapes> Instance::shapes_lacking(engine::Precision precision) const {
   std::lock_guard lock(mutex_);
-  std::vector<BucketShapes> shapes;
+  std::set<BucketShapes> others, own;
   for (const auto& [id, bucket] : buckets_)
-    if (bucket.precision == engine::Precision::kExact && !bucket.programs.empty()) shapes.push_back(bucket.shapes);
-  return shapes;
+    if (!bucket.programs.empty()) (bucket.precision == precision ? own : others).insert(bucket.shapes);
+  std::vector<BucketShapes> lacking;
+  std::set_difference(others.begin(), others.end(), own.begin(), own.end(), std::back_inserter(lacking));
+  return lacking;
 }
 
 Instance::Programs Instance::programs_in_words() const {

@@ -61,15 +61,15 @@ class Instance {
   std::unique_ptr<PrecisionState> precision;  // synchronises itself
 
   // ---- synchronised by the instance's lock ----
-  // Where a query of these shapes goes: to the bucket of the present precision, or, until that has programs, to the
-  // exact one if it has.
+  // Where a query of these shapes goes: to the bucket of the present precision, or, while that has no programs, to one
+  // of another that has.
   Route route(const BucketShapes& shapes) const;
   // Remembers what the bucket stands for. kInternal if another bucket has that id.
   Status add_bucket(const Route& route, const BucketShapes& shapes);
   BucketShapes bucket_shapes(brain::BucketId bucket) const;
   engine::Precision bucket_precision(brain::BucketId bucket) const;
-  // The shapes of the exact buckets that have programs.
-  std::vector<BucketShapes> exact_shapes() const;
+  // The shapes of buckets that have programs, but not of this precision.
+  std::vector<BucketShapes> shapes_lacking(engine::Precision precision) const;
   // What its programs are, for those who look.
   struct Programs {
     std::string executor;  // "native"; several, with commas; "" before there is a program

@@ -164,7 +164,7 @@ void Loader::announce(const InstancePtr& instance, const std::vector<brain::Load
 
 void Loader::compile(InstancePtr instance, brain::BucketId bucket) {
   thread_.post([this, instance = std::move(instance), bucket] {
-    auto compiled = compile_bucket(*instance, bucket);
+    auto compiled = compile_late(*instance, bucket);
     if (compiled.ok()) {
       publish_facts(*instance, registry_);
       sink_(std::move(compiled).value(), nullptr);
@@ -194,41 +194,56 @@ void Loader::unload(InstancePtr instance) {
 void Loader::measure(InstancePtr instance) {
   thread_.post([this, instance = std::move(instance)] {
     if (!instance->wanted) return;
-    std::vector<Sample> samples = instance->precision->take_samples();
-    const size_t count = samples.size();
-    auto measurement = Measurement::prepare(instance, std::move(samples), options());
+    PrecisionState& precision = *instance->precision;
+    const engine::Precision present = precision.current();
+    auto measurement = Measurement::prepare(
+        instance, precision.take_samples(),
+        present == engine::Precision::kExact ? precision.alternatives() : std::vector<engine::Precision>{present},
+        options());
     if (!measurement.ok()) {
-      log_warning(of_instance(*instance, measurement.error().message + "; its precision stays exact"));
+      log_warning(of_instance(*instance, "its precision could not be measured: " + measurement.error().message));
       return;
     }
-    measuring_.post([this, instance, count, measurement = std::move(measurement).value()] {
-      measure_live(measurement, instance, count);
-    });
+    measuring_.post(
+        [this, instance, measurement = std::move(measurement).value()] { measure_live(measurement, instance); });
   });
 }
 
-void Loader::measure_live(Measurement measurement, const InstancePtr& instance, size_t samples) {
+void Loader::measure_live(Measurement measurement, const InstancePtr& instance) {
   auto variants = measurement.run();
   measurement.release();
   if (!variants.ok()) {
-    log_warning(of_instance(*instance, variants.error().message + "; its precision stays exact"));
+    if (instance->wanted)
+      log_warning(of_instance(*instance, "its precision could not be measured: " + variants.error().message));
     return;
   }
-  instance->precision->settle(*variants, std::to_string(samples) + " live queries");
-  log_info(of_instance(*instance, precision_in_words(instance->precision->report())));
+  PrecisionState& precision = *instance->precision;
+  const std::string measured_on = std::to_string(measurement.samples()) + " live queries";
+  bool changed = false;
+  if (precision.current() == engine::Precision::kExact) {
+    precision.settle(*variants, measured_on);
+    changed = precision.current() != engine::Precision::kExact;
+    log_info(of_instance(*instance, precision_in_words(precision.report())));
+  } else if (precision.recheck(variants->back(), measured_on)) {
+    changed = true;
+    log_warning(of_instance(*instance, precision_in_words(precision.report())));
+  }
   publish_facts(*instance, registry_);
-  if (instance->precision->current() == engine::Precision::kExact) return;
-  for (const BucketShapes& shapes : instance->exact_shapes()) {
-    thread_.post([this, instance, shapes] { compile_reduced(*instance, shapes); });
+  if (!changed) return;
+  for (const BucketShapes& shapes : instance->shapes_lacking(precision.current())) {
+    thread_.post([this, instance, shapes] { compile_moved(*instance, shapes); });
   }
 }
 
-void Loader::compile_reduced(Instance& instance, const BucketShapes& shapes) const {
+void Loader::compile_moved(Instance& instance, const BucketShapes& shapes) const {
   const engine::Precision precision = instance.precision->current();
   const Route route{bucket_id(shapes, precision), precision};
   if (!instance.wanted || !instance.add_bucket(route, shapes).ok()) return;
-  auto compiled = compile_bucket(instance, route.bucket);
-  if (!compiled.ok()) return;  // its queries stay with the exact bucket
+  auto compiled = compile_late(instance, route.bucket);
+  if (!compiled.ok()) {
+    log_warning(of_instance(instance, compiled.error().message + "; queries of these shapes keep their precision"));
+    return;
+  }
   publish_facts(instance, registry_);
   sink_(std::move(compiled).value(), nullptr);
 }
@@ -243,7 +258,8 @@ Status Loader::measure_on_warmup(const InstancePtr& instance, const std::vector<
     return {};
   }
   const size_t count = samples.size();
-  MOTET_ASSIGN(Measurement measurement, Measurement::prepare(instance, std::move(samples), options()));
+  MOTET_ASSIGN(Measurement measurement,
+               Measurement::prepare(instance, std::move(samples), instance->precision->alternatives(), options()));
   MOTET_ASSIGN(auto variants, measurement.run());
   instance->precision->settle(variants,
                               std::to_string(count) + (count == 1 ? " sample" : " samples") + " of model_warmup");
@@ -322,6 +338,14 @@ Result<std::map<int, engine::ProgramPtr>> Loader::compile_programs(Instance& ins
     programs.emplace(batch, std::move(program));
   }
   return programs;
+}
+
+Result<brain::Loaded> Loader::compile_late(Instance& instance, brain::BucketId bucket) const {
+  const Bytes before = instance.model->weight_bytes();
+  MOTET_ASSIGN(brain::Loaded loaded, compile_bucket(instance, bucket));
+  const Bytes after = instance.model->weight_bytes();
+  if (after > before) loaded.bytes += after - before;
+  return loaded;
 }
 
 Result<brain::Loaded> Loader::compile_bucket(Instance& instance, brain::BucketId bucket) const {

@@ -38,8 +38,9 @@ class Loader {
   // samples.
   void load(InstancePtr instance);
   void compile(InstancePtr instance, brain::BucketId bucket);
-  // Measures a reduced precision on the live samples that the instance has taken, at the lowest priority, and compiles
-  // what the decision needs: a Loaded for each exact bucket in use, which the loop has not asked for.
+  // Measures on the live samples that the instance has taken, at the lowest priority, what a reduced precision would
+  // cost, or does cost. If that changes the precision, the buckets in use are compiled in the new one: a Loaded each,
+  // which the loop has not asked for.
   void measure(InstancePtr instance);
   // Lets go of the model; memory returns when the last execution has.
   void unload(InstancePtr instance);
@@ -50,9 +51,11 @@ class Loader {
   Result<std::vector<brain::Loaded>> bring_in(const InstancePtr& instance) const;
   Status measure_on_warmup(const InstancePtr& instance, const std::vector<WarmupRun>& runs) const;
   Result<std::vector<brain::Loaded>> compile_known(Instance& instance, const std::vector<WarmupRun>& runs) const;
-  void measure_live(Measurement measurement, const InstancePtr& instance, size_t samples);  // measuring_'s thread
-  // The bucket of the present precision for shapes that have an exact one.
-  void compile_reduced(Instance& instance, const BucketShapes& shapes) const;
+  void measure_live(Measurement measurement, const InstancePtr& instance);  // measuring_'s thread
+  // The bucket of the present precision for shapes that have one of another.
+  void compile_moved(Instance& instance, const BucketShapes& shapes) const;
+  // For an instance that is in: the bucket is charged with the weights that were packed for it too.
+  Result<brain::Loaded> compile_late(Instance& instance, brain::BucketId bucket) const;
   Result<brain::Loaded> compile_bucket(Instance& instance, brain::BucketId bucket) const;
   Result<std::map<int, engine::ProgramPtr>> compile_programs(Instance& instance, const BucketShapes& shapes,
                                                              engine::Precision precision) const;

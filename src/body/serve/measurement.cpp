@@ -30,11 +30,12 @@ void Measurement::compile(Alternative& alternative, engine::CompileOptions optio
 }
 
 Result<Measurement> Measurement::prepare(InstancePtr instance, std::vector<Sample> samples,
+                                         const std::vector<engine::Precision>& precisions,
                                          const engine::CompileOptions& options) {
   Measurement measurement(std::move(instance), std::move(samples));
   measurement.compile(measurement.exact_, options);
   if (!measurement.exact_.refusal.empty()) return internal_error(measurement.exact_.refusal);
-  for (engine::Precision precision : measurement.instance_->precision->alternatives()) {
+  for (engine::Precision precision : precisions) {
     measurement.compile(measurement.others_.emplace_back(Alternative{.precision = precision}), options);
   }
   return measurement;

@@ -13,14 +13,17 @@ namespace motet::serve {
 
 class Measurement {
  public:
-  // Compiles the exact program and each alternative for every sample's shapes, at a batch of 1. An alternative that the
-  // engine cannot give is refused in its variant; an Error is of the exact programs. REQUIRES: the instance is read and
-  // asks for a reduced precision; samples are not empty.
+  // Compiles the exact program and one of each precision for every sample's shapes, at a batch of 1. A precision that
+  // the engine cannot give is refused in its variant; an Error is of the exact programs. REQUIRES: the instance is
+  // read; samples are not empty.
   static Result<Measurement> prepare(InstancePtr instance, std::vector<Sample> samples,
+                                     const std::vector<engine::Precision>& precisions,
                                      const engine::CompileOptions& options);
 
-  // Runs them on the calling thread: exact first, then the alternatives. kCancelled once the instance is not wanted any
-  // more; else an Error is a fault of a sample.
+  size_t samples() const { return samples_.size(); }
+
+  // Runs them on the calling thread: exact first, then the others, in order. kCancelled once the instance is not wanted
+  // any more; else an Error is a fault of a sample.
   Result<std::vector<brain::Variant>> run();
 
   // Lets the engine forget the programs that were compiled for this alone.

@@ -110,7 +110,8 @@ Sample sample(std::vector<float> values) {
 TEST(Measurement, FindsTheErrorOfEveryAlternative) {
   auto model = std::make_shared<ScaleModel>();
   auto one = instance(repo::PrecisionWish::kAutomatic, 0.05, model);
-  auto measurement = Measurement::prepare(one, {sample({1, 2, 3, 4, 5, 6, 7, 8}), sample({0, 0, 1, 1})}, {});
+  auto measurement = Measurement::prepare(one, {sample({1, 2, 3, 4, 5, 6, 7, 8}), sample({0, 0, 1, 1})},
+                                          one->precision->alternatives(), {});
   ASSERT_TRUE(measurement.ok()) << measurement.error().message;
   auto variants = measurement->run();
   ASSERT_TRUE(variants.ok()) << variants.error().message;
@@ -130,7 +131,7 @@ TEST(Measurement, WhatTheEngineCannotGiveIsRefusedWithItsReason) {
   model->int8_refusal = "int8 needs VNNI";
   model->bf16_is_exact = true;
   auto one = instance(repo::PrecisionWish::kAutomatic, 0.05, model);
-  auto measurement = Measurement::prepare(one, {sample({1, 2, 3, 4})}, {});
+  auto measurement = Measurement::prepare(one, {sample({1, 2, 3, 4})}, one->precision->alternatives(), {});
   ASSERT_TRUE(measurement.ok());
   auto variants = measurement->run();
   ASSERT_TRUE(variants.ok());
@@ -140,7 +141,7 @@ TEST(Measurement, WhatTheEngineCannotGiveIsRefusedWithItsReason) {
 
 TEST(Measurement, AFaultOfTheDataIsAnErrorAndAnUnwantedModelEndsIt) {
   auto one = instance(repo::PrecisionWish::kBf16, 0.05, std::make_shared<ScaleModel>());
-  auto measurement = Measurement::prepare(one, {sample({1, -2, 3, 4})}, {});
+  auto measurement = Measurement::prepare(one, {sample({1, -2, 3, 4})}, {Precision::kBf16}, {});
   ASSERT_TRUE(measurement.ok());
   auto refused = measurement->run();
   ASSERT_FALSE(refused.ok());
@@ -165,7 +166,7 @@ TEST(Instance, QueriesMoveToTheReducedBucketOnceItHasPrograms) {
   one->precision->settle(variants, "8 live queries");
   EXPECT_EQ(one->route(shapes).bucket, exact.bucket) << "its programs are still being compiled";
   EXPECT_EQ(one->route({{8}}).precision, Precision::kBf16) << "shapes that are new have none to wait for";
-  EXPECT_EQ(one->exact_shapes(), (std::vector<BucketShapes>{shapes}));
+  EXPECT_EQ(one->shapes_lacking(Precision::kBf16), (std::vector<BucketShapes>{shapes}));
   const Route reduced{bucket_id(shapes, Precision::kBf16), Precision::kBf16};
   ASSERT_NE(reduced.bucket, exact.bucket);
   ASSERT_TRUE(one->add_bucket(reduced, shapes).ok());
@@ -173,6 +174,7 @@ TEST(Instance, QueriesMoveToTheReducedBucketOnceItHasPrograms) {
   one->set_programs(reduced.bucket, programs_of(Precision::kBf16));
   EXPECT_EQ(one->route(shapes).bucket, reduced.bucket);
   EXPECT_EQ(one->bucket_precision(reduced.bucket), Precision::kBf16);
+  EXPECT_TRUE(one->shapes_lacking(Precision::kBf16).empty());
   one->drop_programs(reduced.bucket);
   EXPECT_EQ(one->route(shapes).bucket, exact.bucket) << "back, until it is loaded again";
   one->drop_programs(exact.bucket);

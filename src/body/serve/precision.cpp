@@ -81,7 +81,7 @@ bool PrecisionState::offer(const std::vector<NamedTensor>& inputs, bool batched)
     if (place == samples_.size()) samples_.emplace_back();
     samples_[place] = std::move(sample);
   }
-  if (offered_ < kLiveQueries) return false;
+  if (offered_ < enough_) return false;
   sampling_.store(false);
   return true;
 }
@@ -106,6 +106,38 @@ void PrecisionState::settle(std::span<const brain::Variant> variants, const std:
   report_.current = choice.chosen == 0 ? engine::Precision::kExact : others[choice.chosen - 1];
   error_.store(report_.error, std::memory_order_release);
   current_.store(report_.current, std::memory_order_release);
+  if (report_.current != engine::Precision::kExact) watch(kWatchQueries);
+}
+
+void PrecisionState::watch(int64_t queries) {
+  offered_ = 0;
+  enough_ = queries;
+  sampling_.store(true);
+}
+
+bool PrecisionState::recheck(const brain::Variant& present, const std::string& measured_on) {
+  std::lock_guard lock(mutex_);
+  const engine::Precision precision = report_.current;
+  if (precision == engine::Precision::kExact) return false;
+  auto at = std::find_if(report_.alternatives.begin(), report_.alternatives.end(),
+                         [&](const MeasuredPrecision& one) { return one.precision == precision; });
+  MOTET_CHECK(at != report_.alternatives.end(), "the present precision is one of the alternatives");
+  const brain::Variant variants[] = {{"exact", "", 0, {}}, present};
+  auto choice = brain::choose_variant(variants, max_error_, false);
+  if (present.refusal.empty() && std::isfinite(present.error)) at->error = std::max(at->error, present.error);
+  report_.measured_on = measured_on;
+  if (choice.chosen != 0) {
+    report_.error = at->error;
+    error_.store(report_.error, std::memory_order_release);
+    watch(enough_ * kWatchGrowth);
+    return false;
+  }
+  at->refusal = choice.reasons[1];
+  report_.error = 0;
+  report_.current = engine::Precision::kExact;
+  current_.store(report_.current, std::memory_order_release);
+  error_.store(0, std::memory_order_release);
+  return true;
 }
 
 PrecisionReport PrecisionState::report() const {

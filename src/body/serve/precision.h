@@ -1,6 +1,7 @@
 // PrecisionState: what precision one instance runs at, and why. A model that asks for less than fp32 stays exact until
 // its error has been measured: on the samples of its model_warmup that hold data, else on queries that it has answered,
-// of which a small random sample is kept until there are enough. Any thread.
+// of which a small random sample is kept until there are enough. While it is below exact, later queries are sampled
+// too, ever more rarely, and one error above the bound makes it exact for good. Any thread.
 #pragma once
 
 #include <atomic>
@@ -45,8 +46,11 @@ struct PrecisionReport {
 class PrecisionState {
  public:
   // Queries answered before an error is measured on live inputs, and how many of them are kept.
-  static constexpr int kLiveQueries = 32;
+  static constexpr int64_t kLiveQueries = 32;
   static constexpr size_t kLiveSamples = 8;
+  // Queries answered below exact before the error is measured again; each time it takes so many times as many.
+  static constexpr int64_t kWatchQueries = 4096;
+  static constexpr int64_t kWatchGrowth = 4;
   // What is kept of one query: its first rows, if they are not larger than this.
   static constexpr int64_t kSampleRows = 4;
   static constexpr int64_t kSampleBytes = int64_t{8} << 20;
@@ -71,12 +75,16 @@ class PrecisionState {
   bool offer(const std::vector<NamedTensor>& inputs, bool batched);
   std::vector<Sample> take_samples();
 
-  // Decides by what was measured; `variants` are exact and the alternatives, in order. "" as `measured_on`: nothing
-  // could be.
+  // Decides by what was measured; `variants` are exact and the alternatives, in order.
   void settle(std::span<const brain::Variant> variants, const std::string& measured_on);
+  // The present precision, measured again: the greatest error so far is the one that counts. True if it is above the
+  // bound, or cannot be computed any more: from here on the model is exact.
+  bool recheck(const brain::Variant& present, const std::string& measured_on);
   PrecisionReport report() const;
 
  private:
+  void watch(int64_t queries);  // REQUIRES: mutex_ is held
+
   // Constant after construction.
   const repo::PrecisionWish wish_;
   const double max_error_;
@@ -87,10 +95,11 @@ class PrecisionState {
   std::atomic<bool> sampling_{false};
 
   mutable std::mutex mutex_;
-  Random random_;                // guarded by mutex_
-  std::vector<Sample> samples_;  // guarded by mutex_
-  int offered_ = 0;              // guarded by mutex_
-  PrecisionReport report_;       // guarded by mutex_
+  Random random_;                  // guarded by mutex_
+  std::vector<Sample> samples_;    // guarded by mutex_
+  int64_t offered_ = 0;            // guarded by mutex_
+  int64_t enough_ = kLiveQueries;  // of those offered; guarded by mutex_
+  PrecisionReport report_;         // guarded by mutex_
 };
 
 }  // namespace motet::serve

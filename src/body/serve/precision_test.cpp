@@ -32,7 +32,7 @@ TEST(PrecisionState, MeasuresOnceEnoughQueriesAreAnswered) {
   EXPECT_FALSE(state.offer(query(0), true)) << "nobody asked for live samples yet";
   state.sample_live();
   EXPECT_NE(state.report().why_exact().find("not measured yet: 32 answered queries"), std::string::npos);
-  for (int i = 1; i < PrecisionState::kLiveQueries; ++i)
+  for (int64_t i = 1; i < PrecisionState::kLiveQueries; ++i)
     ASSERT_FALSE(state.offer(query(static_cast<float>(i)), true)) << i;
   EXPECT_TRUE(state.offer(query(32), true));
   EXPECT_FALSE(state.sampling());
@@ -49,9 +49,9 @@ TEST(PrecisionState, KeepsTheFirstRowsInMemoryOfTheirOwn) {
   PrecisionState state(PrecisionWish::kAutomatic, 0.05, "m");
   state.sample_live();
   auto large = query(1, 1, PrecisionState::kSampleBytes / 4 + 1);
-  for (int i = 0; i < 2 * PrecisionState::kLiveQueries; ++i) EXPECT_FALSE(state.offer(large, true)) << "too large";
+  for (int64_t i = 0; i < 2 * PrecisionState::kLiveQueries; ++i) EXPECT_FALSE(state.offer(large, true)) << "too large";
   auto rows = query(3, 7);
-  for (int i = 1; i < PrecisionState::kLiveQueries; ++i) state.offer(rows, true);
+  for (int64_t i = 1; i < PrecisionState::kLiveQueries; ++i) state.offer(rows, true);
   EXPECT_TRUE(state.offer(rows, true));
   rows[0].tensor.view().as<float>()[0] = 9;
   const Sample sample = state.take_samples().front();
@@ -79,6 +79,28 @@ TEST(PrecisionState, SettlesByTheBound) {
   ASSERT_EQ(report.alternatives.size(), 1u);
   EXPECT_TRUE(report.alternatives[0].known);
   EXPECT_EQ(report.alternatives[0].error, 0.07);
+}
+
+TEST(PrecisionState, OneErrorAboveTheBoundMakesItExactForGood) {
+  PrecisionState state(PrecisionWish::kBf16, 0.05, "m");
+  std::vector<brain::Variant> variants{{"exact", "", 0, Nanos(9)}, {"bf16", "", 0.004, Nanos(5)}};
+  state.settle(variants, "2 samples of model_warmup");
+  auto watch = [&](int64_t queries) {
+    for (int64_t i = 1; i < queries; ++i) ASSERT_FALSE(state.offer(query(1), true)) << i;
+    ASSERT_TRUE(state.offer(query(1), true));
+    ASSERT_EQ(state.take_samples().size(), PrecisionState::kLiveSamples);
+  };
+  watch(PrecisionState::kWatchQueries);
+  EXPECT_FALSE(state.recheck({"bf16", "", 0.02, Nanos(5)}, "8 live queries"));
+  EXPECT_EQ(state.error(), 0.02);
+  watch(PrecisionState::kWatchQueries * PrecisionState::kWatchGrowth);
+  EXPECT_FALSE(state.recheck({"bf16", "", 0.01, Nanos(5)}, "8 live queries"));
+  EXPECT_EQ(state.error(), 0.02) << "the greatest so far";
+  EXPECT_EQ(state.current(), Precision::kBf16);
+  EXPECT_TRUE(state.recheck({"bf16", "", 0.06, Nanos(5)}, "8 live queries"));
+  EXPECT_EQ(state.current(), Precision::kExact);
+  EXPECT_EQ(state.report().why_exact(), "bf16: its error of 0.06 is above the bound of 0.05");
+  EXPECT_FALSE(state.recheck({"bf16", "", 0.06, Nanos(5)}, "8 live queries")) << "it is exact already";
 }
 
 TEST(PrecisionState, AutomaticTakesTheFastestWithinTheBound) {

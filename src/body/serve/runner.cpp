@@ -144,7 +144,7 @@ void Runner::kill(ExecutionId id) {
   if (run.on_worker) {
     run.asked.fetch_or(kKill, std::memory_order_release);
     run.execution->request_kill();  // ends a step of a foreign executor that is under way
-  } else {  // paused: nothing will read the flag
+  } else {                          // paused: nothing will read the flag
     run.ended = true;
     sink_(brain::Failed{.execution = id, .error = {Code::kCancelled, "killed while paused"}});
   }
