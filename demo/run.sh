@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The demo: serve the shipped models, recognise photos, sound and files over both protocols, then load the server and print
-# the table. With --keep the server stays up at the end (make serve).
+# the table. With --keep the server stays up at the end (make serve). PRECISION=bf16, int8 or auto lets the models go below
+# fp32 once their error is measured on what they are asked.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 motet=build/motet
@@ -13,7 +14,8 @@ free() { ! (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 if free 8000 && free 8001 && free 8002; then ports=(8000 8001 8002); else ports=(0 0 0); fi
 
 tools/say "starting the server on models/ (log: $log)"
-$motet serve --model-repository=models --http-port="${ports[0]}" --grpc-port="${ports[1]}" --metrics-port="${ports[2]}" 2> "$log" &
+$motet serve --model-repository=models --precision="${PRECISION:-exact}" \
+  --http-port="${ports[0]}" --grpc-port="${ports[1]}" --metrics-port="${ports[2]}" 2> "$log" &
 server=$!
 stop() { kill -TERM "$server" 2> /dev/null && wait "$server" 2> /dev/null || true; }
 trap stop EXIT
