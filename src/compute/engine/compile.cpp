@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "compute/engine/dynamic.h"
 #include "compute/engine/lowering.h"
 #include "compute/engine/survey.h"
 #include "compute/ops/onednn/onednn.h"
@@ -144,9 +145,8 @@ Result<Shaped> with_shapes(const Graph& graph, const std::vector<Shape>& shapes)
   return shaped;
 }
 
-Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, const std::vector<Shape>& shapes,
-                                                       const CompileOptions& options, ops::WeightCache& weights,
-                                                       std::optional<Layout>& layout) {
+Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>& shapes, const CompileOptions& options,
+                                 ops::WeightCache& weights, std::optional<Layout>& layout) {
   MOTET_RETURN_IF_ERROR(expect_precision(options.precision));
   MOTET_ASSIGN(Shaped shaped, with_shapes(prepared, shapes));
   graph::PassContext context{.evaluate = reference_evaluator(), .symbols = std::move(shaped.symbols)};
@@ -159,6 +159,12 @@ Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, co
                            .quantum = options.quantum,
                            .disabled_passes = options.disabled_passes,
                            .evaluate = context.evaluate};
+  if (depends_on_data(*shaped.graph)) {
+    MOTET_ASSIGN(auto dynamic, DynamicProgram::create(shaped.graph, options, &weights));
+    dynamic->set_passes(std::move(reports));
+    if (options.calibrate) dynamic->calibrate();
+    return ProgramPtr(std::move(dynamic));
+  }
   std::shared_ptr<CompiledProgram> program;
   if (!layout && !options.layout && options.calibrate && has_layout_choice(*shaped.graph)) {
     MOTET_ASSIGN(program, lower_fastest(shaped.graph, lowering, layout));
@@ -168,7 +174,7 @@ Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, co
     program = std::move(cut.program);
   }
   program->pass_reports = std::move(reports);
-  return program;
+  return ProgramPtr(std::move(program));
 }
 
 }  // namespace motet::engine

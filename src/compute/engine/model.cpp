@@ -123,8 +123,8 @@ class LoadedModel final : public Model {
   }
 
  private:
-  using Key =
-      std::tuple<std::vector<Shape>, int, std::set<std::string>, std::optional<ops::Layout>, Precision, Nanos, bool>;
+  using Key = std::tuple<std::vector<Shape>, int, std::set<std::string>, std::optional<ops::Layout>, Precision, Nanos,
+                         bool, Bytes>;
 
   Result<std::shared_ptr<const Graph>> prepared(const std::set<std::string>& disabled);
 
@@ -160,8 +160,8 @@ Result<std::shared_ptr<const Graph>> LoadedModel::prepared(const std::set<std::s
 }
 
 Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) {
-  Key key{input_shapes,    options.max_width, options.disabled_passes, options.layout, options.precision,
-          options.quantum, options.lanes};
+  Key key{input_shapes,      options.max_width, options.disabled_passes, options.layout,
+          options.precision, options.quantum,   options.lanes,           options.growth};
   auto find = [&]() -> ProgramPtr {
     std::lock_guard lock(programs_mutex_);
     auto found = programs_.find(key);
