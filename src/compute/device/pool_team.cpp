@@ -39,6 +39,13 @@ class WorkerTeam final : public PoolTeam {
     leader_.lead(parts, physical, f, helpers_);
   }
 
+  std::vector<int> cpus() const override {
+    std::vector<int> list;
+    for (int core = cores_.next(0); core >= 0; core = cores_.next(core + 1))
+      if (int cpu = pool_.worker(core).cpu; cpu >= 0) list.push_back(cpu);
+    return list;
+  }
+
   bool concurrent(int parts) const override { return parts <= width() && !this_thread().in_region; }
 
  private:

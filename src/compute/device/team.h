@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <type_traits>
+#include <vector>
 
 #include "base/core_set.h"
 #include "compute/device/pool.h"
@@ -41,6 +42,8 @@ class Team {
   virtual bool begin_stage() { return true; }
   // Whether run(parts) from here would give every part a thread of its own, so that parts may meet at a barrier.
   virtual bool concurrent(int parts) const { return parts == 1; }
+  // The machine's CPUs that its cores are; empty where threads are not pinned.
+  virtual std::vector<int> cpus() const { return {}; }
 
   // Splits [0, count) into contiguous ranges of at least `grain` and calls f(begin, end) on each.
   template <class F>

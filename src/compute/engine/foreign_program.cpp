@@ -51,8 +51,8 @@ class ForeignProgram final : public Runnable {
   const std::vector<Port>& outputs() const override { return step_->outputs(); }
   const std::vector<StepInfo>& steps() const override { return infos_; }
   const std::vector<graph::PassReport>& passes() const override { return passes_; }
-  // An execution that runs beside another one needs a copy of the compiled model of its own.
-  Bytes arena_bytes() const override { return Bytes(static_cast<int64_t>(staged_)) + step_->bytes(); }
+  // An execution may run beside another one.
+  Bytes arena_bytes() const override { return Bytes(static_cast<int64_t>(staged_)) + step_->run_bytes(); }
   Bytes activation_bytes() const override { return arena_bytes(); }
   Bytes packed_bytes() const override { return step_->bytes(); }
   Nanos predicted() const override { return infos_.front().predicted; }

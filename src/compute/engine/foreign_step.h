@@ -39,8 +39,10 @@ class ForeignStep {
   virtual ~ForeignStep() = default;
   virtual const std::vector<Port>& inputs() const = 0;
   virtual const std::vector<Port>& outputs() const = 0;  // an extent that depends on data is -1
-  // What one copy of the compiled model takes: weights as packed, activations. Two runs at once need two copies.
+  // Memory that it holds for its life: weights as packed, activations, in all processes.
   virtual Bytes bytes() const = 0;
+  // What a run takes beside that while another is under way: a copy of its own.
+  virtual Bytes run_bytes() const = 0;
   // How long a run takes on `width` cores; 0 until measured. REQUIRES: width >= 1.
   virtual Nanos predicted(int width) const = 0;
   // Prepares a run on the team's cores. Views, team and step outlive the run. Data is null in `inputs` that the
