@@ -19,6 +19,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "layout of convolutions: measured (the fastest here), nChw16c, nChw8c, nhwc or any (oneDNN's choice)")
       ->capture_default_str();
   add_precision_flag(app, flags.precision);
+  app.add_flag("--lanes", flags.lanes, "let branches of the graph run at once, each on cores of its own");
 }
 
 namespace {
@@ -30,6 +31,7 @@ Status compile(const ModelFlags& flags, int max_width, bool calibrate, Compiled&
   compiled.options = {.max_width = max_width,
                       .disabled_passes = {flags.disabled_passes.begin(), flags.disabled_passes.end()},
                       .precision = precision,
+                      .lanes = flags.lanes,
                       .calibrate = calibrate,
                       .layout = layout};
   MOTET_ASSIGN(compiled.program, compiled.model->compile(compiled.shapes, compiled.options));

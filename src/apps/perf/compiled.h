@@ -24,6 +24,7 @@ struct ModelFlags {
   std::vector<std::string> disabled_passes;
   std::string layout = "measured";
   std::string precision = "exact";
+  bool lanes = false;
 };
 
 // The flags write to `flags`, which must outlive the parse.

@@ -158,13 +158,14 @@ void print_text(const Subject& s) {
                 report.disabled ? "disabled" : ""});
   std::cout << passes.to_string() << '\n';
   term::Table steps(
-      {"step", "op", "implementation", "MFLOP", "KB moved", "us", "slices", "longest us", "loss %", "node"});
+      {"step", "op", "implementation", "MFLOP", "KB moved", "us", "slices", "longest us", "loss %", "lane", "node"});
   for (size_t i = 0; i < s.program->steps().size(); ++i) {
     const engine::StepInfo& info = s.program->steps()[i];
     steps.row({std::to_string(i), info.op, info.implementation, number(info.flops * 1e-6, 2),
                number(static_cast<double>(info.bytes_moved) / 1e3, 1), number(info.predicted.seconds() * 1e6, 1),
                std::to_string(info.slices) + (info.barrier ? " barrier" : ""),
-               number(info.longest_slice.seconds() * 1e6, 1), number(info.loss * 100, 2), info.node});
+               number(info.longest_slice.seconds() * 1e6, 1), number(info.loss * 100, 2),
+               std::to_string(info.stage) + "." + std::to_string(info.lane), info.node});
   }
   std::cout << steps.to_string();
   std::map<std::string, int> refusals;
@@ -243,6 +244,8 @@ void print_json(const Subject& s) {
         .field("slices", int64_t{step.slices})
         .field("longest_slice_us", step.longest_slice.seconds() * 1e6)
         .field("slicing_loss", step.loss)
+        .field("stage", int64_t{step.stage})
+        .field("lane", int64_t{step.lane})
         .field("barrier", int64_t{step.barrier});
     json.key("refusals").begin_array();
     for (const auto& refusal : step.refusals)

@@ -156,6 +156,7 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
                            .preferred = options.layout.value_or(layout.value_or(ops::onednn::blocked_layout())),
                            .weights = &weights,
                            .precision = options.precision,
+                           .lanes = options.lanes,
                            .quantum = options.quantum,
                            .disabled_passes = options.disabled_passes,
                            .evaluate = context.evaluate};

@@ -1,5 +1,5 @@
-// What a Program is made of inside: steps over buffers, and branches. Private to compute/engine. Built by lowering,
-// then immutable; executions read it from any thread.
+// What a Program is made of inside: steps over buffers, in stages and lanes, and branches. Private to compute/engine.
+// Built by lowering, then immutable; executions read it from any thread.
 #pragma once
 
 #include <memory>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compute/device/slice_team.h"
+#include "compute/engine/lanes.h"
 #include "compute/engine/runnable.h"
 #include "compute/ops/kernel.h"
 
@@ -94,6 +95,7 @@ class CompiledProgram final : public Runnable {
   std::vector<Buffer> buffers;
   std::vector<Step> body;
   std::vector<StepInfo> infos;  // one per step of `body`
+  std::vector<Stage> stages;    // every step of `body` once
   std::vector<graph::PassReport> pass_reports;
   size_t arena = 0;
   size_t arena_without_reuse = 0;

@@ -115,6 +115,7 @@ class Lowering {
   Status place_output(int index, const Node& node, const ops::Kernel& kernel, const TensorSpec& planned, size_t output,
                       Step& step);
   Status bind_outputs();
+  void find_stages();
   void lay_out();
 
   // As the value lies where it was made; as the graph has it if it was not made yet.
@@ -131,7 +132,8 @@ class Lowering {
   // For people: many exporters leave nodes unnamed.
   std::string name_of(const Node& node) const { return node.name.empty() ? key_of(node) : node.name; }
   bool may_destroy(int buffer, int index) const;
-  void add_step(Step step, StepInfo info);
+  // `estimate` is an upper one, see work.h.
+  void add_step(Step step, StepInfo info, Nanos estimate);
   void add_copy(const StepOperand& from, const StepOperand& to, Layout layout, const std::string& name);
 
   std::shared_ptr<const Graph> graph_;
@@ -144,6 +146,7 @@ class Lowering {
   std::vector<std::vector<ValueId>> holders_;     // per buffer: values that lie in it
   Storage storage_;                               // empty if nothing is lowered
   std::unordered_map<std::string_view, ValueId> by_name_;
+  std::vector<Nanos> estimates_;  // per step
 };
 
 Status Lowering::take_values() {
@@ -214,7 +217,7 @@ int Lowering::add_buffer(Buffer buffer, ValueId holder) {
   return static_cast<int>(program_->buffers.size()) - 1;
 }
 
-void Lowering::add_step(Step step, StepInfo info) {
+void Lowering::add_step(Step step, StepInfo info, Nanos estimate) {
   auto count = [&](const std::vector<StepOperand>& operands) {
     for (const StepOperand& o : operands)
       if (o.buffer != kNoBuffer) info.bytes_moved += program_->buffers[static_cast<size_t>(o.buffer)].bytes;
@@ -223,6 +226,7 @@ void Lowering::add_step(Step step, StepInfo info) {
   count(step.outputs);
   program_->body.push_back(std::move(step));
   program_->infos.push_back(std::move(info));
+  estimates_.push_back(estimate);
 }
 
 int Lowering::parts_of(const std::string& key, Nanos estimate) const {
@@ -234,11 +238,12 @@ void Lowering::add_copy(const StepOperand& from, const StepOperand& to, Layout l
   Step step;
   const size_t bytes = program_->buffers[static_cast<size_t>(to.buffer)].bytes;
   step.key = name + " copied";
-  step.parts = parts_of(step.key, time_to_move(2 * bytes));
+  const Nanos estimate = time_to_move(2 * bytes);
+  step.parts = parts_of(step.key, estimate);
   step.kernel = std::make_unique<CopyKernel>(bytes, layout);
   step.inputs = {from};
   step.outputs = {to};
-  add_step(std::move(step), {.node = name, .op = "copy", .implementation = "copy"});
+  add_step(std::move(step), {.node = name, .op = "copy", .implementation = "copy"}, estimate);
 }
 
 Result<int> Lowering::deliver_constant(ValueId id, const TensorSpec& plain, Layout layout) {
@@ -273,7 +278,8 @@ Result<int> Lowering::deliver(ValueId id, Layout layout, DType dtype) {
   const std::string form = copy_name(spec, wanted);
   Step step;
   step.key = graph_->value(id).name + " by " + form;
-  step.parts = parts_of(step.key, time_to_move(spec.bytes() + wanted.bytes()));
+  const Nanos estimate = time_to_move(spec.bytes() + wanted.bytes());
+  step.parts = parts_of(step.key, estimate);
   MOTET_ASSIGN(ops::KernelPtr kernel, ops::plan_reorder(spec, wanted, step.parts));
   int buffer = add_buffer({.kind = Buffer::Kind::kArena, .bytes = wanted.bytes()}, id);
   StepInfo info{.node = graph_->value(id).name, .op = form, .implementation = kernel->implementation()};
@@ -282,7 +288,7 @@ Result<int> Lowering::deliver(ValueId id, Layout layout, DType dtype) {
   if (kernel->scratch_bytes() > 0)
     step.scratch = add_buffer({.kind = Buffer::Kind::kArena, .bytes = kernel->scratch_bytes()}, kNoValue);
   step.kernel = std::move(kernel);
-  add_step(std::move(step), std::move(info));
+  add_step(std::move(step), std::move(info), estimate);
   locations_[i].push_back({buffer, layout, dtype});
   return buffer;
 }
@@ -410,7 +416,7 @@ Status Lowering::lower_branch(const Node& node) {
   branch->taken[0] = std::move(otherwise);
   branch->taken[1] = std::move(then);
   step.branch = std::move(branch);
-  add_step(std::move(step), std::move(info));
+  add_step(std::move(step), std::move(info), Nanos(0));
   return {};
 }
 
@@ -544,7 +550,7 @@ Status Lowering::lower_kernel(int index, const Node& node) {
                 .flops = kernel.flops()};
   if (options_.weights == nullptr) program_->packed += kernel.packed_bytes();
   step.kernel = std::move(planned->kernel);
-  add_step(std::move(step), std::move(info));
+  add_step(std::move(step), std::move(info), pessimistic_time(node, operands.inputs, operands.outputs));
   return {};
 }
 
@@ -568,6 +574,32 @@ Status Lowering::bind_outputs() {
   return {};
 }
 
+void Lowering::find_stages() {
+  if (!options_.lanes) {
+    program_->stages = single_lane(program_->body.size());
+    return;
+  }
+  std::vector<Footprint> prints(program_->body.size());
+  for (size_t s = 0; s < prints.size(); ++s) {
+    const Step& step = program_->body[s];
+    for (const StepOperand& o : step.inputs)
+      if (o.buffer != kNoBuffer) prints[s].reads.push_back(o.buffer);
+    for (const StepOperand& o : step.outputs)
+      if (o.buffer != kNoBuffer) prints[s].writes.push_back(o.buffer);
+    prints[s].estimate = estimates_[s];
+    prints[s].alone = step.branch != nullptr;
+  }
+  program_->stages = find_lanes(prints);
+  for (size_t stage = 0; stage < program_->stages.size(); ++stage) {
+    const auto& lanes = program_->stages[stage].lanes;
+    for (size_t lane = 0; lane < lanes.size(); ++lane)
+      for (int s : lanes[lane]) {
+        program_->infos[static_cast<size_t>(s)].stage = static_cast<int>(stage);
+        program_->infos[static_cast<size_t>(s)].lane = static_cast<int>(lane);
+      }
+  }
+}
+
 void Lowering::lay_out() {
   std::vector<Lifetime> lives(program_->buffers.size());
   for (size_t b = 0; b < lives.size(); ++b) lives[b] = {0, kForever, -1};
@@ -582,6 +614,20 @@ void Lowering::lay_out() {
     for (const StepOperand& o : step.inputs) touch(o.buffer, s);
     for (const StepOperand& o : step.outputs) touch(o.buffer, s);
     touch(step.scratch, s);
+  }
+  // Steps of one stage may run at once: what one of them touches lives as long as the stage.
+  for (const Stage& stage : program_->stages) {
+    if (stage.lanes.size() < 2) continue;
+    int first = kForever, last = -1;
+    for (const Lane& lane : stage.lanes) {
+      first = std::min(first, lane.front());
+      last = std::max(last, lane.back());
+    }
+    for (Lifetime& life : lives) {
+      if (life.last < first || life.first > last) continue;
+      life.first = std::min(life.first, first);
+      life.last = std::max(life.last, last);
+    }
   }
   for (size_t b = 0; b < lives.size(); ++b) {
     Buffer& buffer = program_->buffers[b];
@@ -606,6 +652,7 @@ Result<std::shared_ptr<CompiledProgram>> Lowering::run() {
   for (size_t i = 0; i < graph_->nodes.size(); ++i)
     MOTET_RETURN_IF_ERROR(lower_node(static_cast<int>(i), graph_->nodes[i]));
   MOTET_RETURN_IF_ERROR(bind_outputs());
+  find_stages();
   lay_out();
   program_->preferred = options_.preferred;
   program_->quantum = options_.quantum;

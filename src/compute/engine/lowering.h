@@ -21,6 +21,7 @@ struct LoweringOptions {
   ops::Layout preferred = ops::Layout::kRowMajor;  // of convolutions and what follows them
   ops::WeightCache* weights = nullptr;
   Precision precision = Precision::kExact;
+  bool lanes = false;                     // look for steps that may run at once
   Nanos quantum = kNever;                 // ops that may take longer are planned in more parts than cores
   std::map<std::string, int> parts;       // per step's key, where it is known better than by estimate
   std::set<std::string> disabled_passes;  // for the bodies of branches

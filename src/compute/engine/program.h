@@ -39,12 +39,13 @@ struct StepInfo {
   std::string implementation;  // what runs it
   std::vector<ops::Refusal> refusals;
   double flops = 0;
-  size_t bytes_moved = 0;  // inputs, outputs, weights
-  Nanos predicted;         // at width 1, all slices; 0 until measured (see CompileOptions::calibrate)
-  int slices = 1;          // cuts of a long op: each is a step of its own
-  Nanos longest_slice;     // at width 1; what a yield may have to wait for
-  double loss = 0;         // predicted: time of all slices over time of the op whole, less 1
-  bool barrier = false;    // meets GOMP_barrier: runs only with as many cores as it was made for
+  size_t bytes_moved = 0;   // inputs, outputs, weights
+  Nanos predicted;          // at width 1, all slices; 0 until measured (see CompileOptions::calibrate)
+  int slices = 1;           // cuts of a long op: each is a step of its own
+  Nanos longest_slice;      // at width 1; what a yield may have to wait for
+  double loss = 0;          // predicted: time of all slices over time of the op whole, less 1
+  int stage = 0, lane = 0;  // lanes of one stage may run at once
+  bool barrier = false;     // meets GOMP_barrier: runs only with as many cores as it was made for
 };
 
 struct CompileOptions {
@@ -52,7 +53,7 @@ struct CompileOptions {
   std::set<std::string> disabled_passes;
   Precision precision = Precision::kExact;
   Nanos quantum = Nanos::from_millis(1);  // no step is longer at width 1, by prediction, where its op can be cut
-  bool lanes = false;     // branches of the graph become lanes that may run at once on parts of a partition
+  bool lanes = false;  // branches of the graph become lanes that may run at once on parts of a partition
   // What one run may take for values whose size depends on data; more is refused when it comes to that.
   Bytes growth{int64_t{512} << 20};
   bool calibrate = true;  // time each step well, and the first time choose the layout by measuring; else one quick run

@@ -58,6 +58,7 @@ CompiledProgram program_of(ops::KernelPtr kernel, int parts) {
   step.outputs = {{0, TensorView{DType::kF32, {64}, nullptr}}};
   program.body.push_back(std::move(step));
   program.infos.emplace_back();
+  program.stages = single_lane(1);
   return program;
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
+#include <span>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -107,6 +107,23 @@ void note(StepSurvey& step, const device::SurveyTeam& team, Nanos took, bool fir
   step.total = std::min(step.total, took);
 }
 
+// Units of one region are alike: one that took more than thrice the median of its stage was held up by something else
+// on the machine, and is taken at that.
+void level_times(StepSurvey& step) {
+  constexpr size_t kEnough = 4;
+  for (const device::UnitTable::Stage& stage : step.units.stages) {
+    std::span<Nanos> times(step.times.data() + stage.first, static_cast<size_t>(stage.units));
+    if (times.size() < kEnough) continue;
+    std::vector<Nanos> sorted(times.begin(), times.end());
+    std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2), sorted.end());
+    const Nanos most = sorted[sorted.size() / 2] * 3;
+    for (Nanos& time : times) time = std::min(time, most);
+  }
+  Nanos sum = step.outside;
+  for (Nanos time : step.times) sum += time;
+  step.total = std::min(step.total, sum);
+}
+
 void survey_sides(const Branch& branch, Nanos budget, StepSurvey& step) {
   for (const auto& side : branch.taken) {
     auto found = survey(*side, budget);
@@ -117,7 +134,8 @@ void survey_sides(const Branch& branch, Nanos budget, StepSurvey& step) {
 
 void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runner, const Clock& clock, Nanos budget,
                   bool first, Survey& result) {
-  for (size_t i = 0; !runner.done(); ++i) {
+  while (!runner.done()) {
+    const size_t i = runner.next_index();
     const Step& step = program.body[i];
     StepSurvey& surveyed = result.steps[i];
     if (step.branch) {
@@ -190,6 +208,8 @@ std::optional<Survey> survey(const CompiledProgram& program, Nanos budget) {
     survey_round(program, arena->data(), runner, clock, budget, round == 0, result);
   }
   give_arena(std::move(*arena));
+  for (StepSurvey& step : result.steps)
+    if (step.units.total > 0) level_times(step);
   for (const StepSurvey& step : result.steps) result.total += step.total;
   return result;
 }

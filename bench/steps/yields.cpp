@@ -1,0 +1,100 @@
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "base/clock.h"
+#include "bench/steps/drive.h"
+#include "bench/steps/steps.h"
+#include "compute/device/team.h"
+
+namespace motet::steps {
+namespace {
+
+// Ticks stolen by the hypervisor since the machine began, of /proc/stat's first line; 0 where it does not tell.
+int64_t stolen_ticks() {
+  std::ifstream stat("/proc/stat");
+  std::string cpu;
+  int64_t field = 0, steal = 0;
+  stat >> cpu;
+  for (int i = 0; i < 8 && stat >> field; ++i) steal = field;
+  return steal;
+}
+
+// What the asker and the worker share: one ask at a time.
+struct Ask {
+  std::atomic<bool> open{false};     // asked for, not yet answered
+  std::atomic<int64_t> freed_at{0};  // when the cores were free
+  std::atomic<bool> stop{false};
+};
+
+}  // namespace
+
+Result<std::vector<Yield>> yields(const engine::ProgramPtr& program, int width, int asks) {
+  MOTET_ASSIGN(auto pool, device::Pool::create({.workers = width}));
+  const std::vector<Tensor> inputs = draw_inputs(*program);
+  SteadyClock clock;
+  Ask ask;
+  std::mutex mutex;  // guards `execution`: the asker must not ask one that is being replaced
+  std::unique_ptr<engine::Execution> execution;
+  Status failed;
+  std::vector<Yield> samples;
+  std::jthread asker([&] {
+    Random random(7, "asks");
+    const double mean_ns = 2e6;
+    while (static_cast<int>(samples.size()) < asks && !ask.stop.load()) {
+      std::this_thread::sleep_for(std::chrono::nanoseconds(static_cast<int64_t>(random.exponential(mean_ns))));
+      int64_t steal = stolen_ticks();
+      Nanos asked_at;
+      {
+        std::lock_guard lock(mutex);
+        if (!execution) continue;
+        ask.open.store(true);
+        asked_at = clock.now();
+        execution->request_pause();
+      }
+      ask.open.wait(true);
+      if (ask.stop.load()) break;
+      samples.push_back({(Nanos(ask.freed_at.load()) - asked_at).seconds() * 1e6, stolen_ticks() != steal});
+    }
+    ask.stop.store(true);
+  });
+  on_worker(*pool, 0, [&] {
+    auto team = device::PoolTeam::create(*pool, 0, pool->cores());
+    while (!ask.stop.load() && failed.ok()) {
+      {
+        auto fresh = begin(program, inputs);
+        std::lock_guard lock(mutex);
+        if (!fresh.ok())
+          failed = fresh.error();
+        else
+          execution = std::move(*fresh);
+      }
+      engine::RunState state = engine::RunState::kPaused;
+      while (failed.ok() && state == engine::RunState::kPaused && !ask.stop.load()) {
+        state = execution->run(*team);
+        if (state == engine::RunState::kFailed) failed = execution->failure();
+        Nanos freed = clock.now();
+        std::lock_guard lock(mutex);
+        if (ask.open.load()) {  // paused for it, or ended just then: the cores are free either way
+          ask.freed_at.store(freed.value);
+          execution->clear_pause();
+          ask.open.store(false);
+          ask.open.notify_all();
+        }
+      }
+      std::lock_guard lock(mutex);
+      execution.reset();
+    }
+    ask.stop.store(true);
+    ask.open.store(false);
+    ask.open.notify_all();
+  });
+  asker.join();
+  if (!failed.ok()) return failed.error();
+  return samples;
+}
+
+}  // namespace motet::steps
