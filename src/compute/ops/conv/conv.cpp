@@ -83,8 +83,13 @@ void run_pointwise(const ConvPlan& p, const KernelArgs& args, device::Team& team
   for (int64_t i = 0; i < p.batch * p.group; ++i) {
     const int64_t g = i % p.group;
     T* y = output_data<T>(args, 0) + i * p.out_each * plane;
-    for (int64_t oc = 0; bias != nullptr && oc < p.out_each; ++oc)
-      std::fill(y + oc * plane, y + (oc + 1) * plane, bias[g * p.out_each + oc]);
+    if (bias != nullptr) {
+      team.for_range(p.out_each, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, plane)),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t oc = begin; oc < end; ++oc)
+                         std::fill(y + oc * plane, y + (oc + 1) * plane, bias[g * p.out_each + oc]);
+                     });
+    }
     multiply<T>(p.out_each, plane, p.in_each, input_data<T>(args, 1) + g * p.out_each * p.in_each, p.in_each,
                 input_data<T>(args, 0) + i * p.in_each * plane, plane, y, plane, static_cast<const T*>(nullptr),
                 bias != nullptr, team);

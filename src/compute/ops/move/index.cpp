@@ -248,13 +248,16 @@ Result<KernelPtr> plan_scatter_nd(const NodeRequest& request) {
   const int64_t row = t.slice * static_cast<int64_t>(dtype_bytes(data.dtype));
   // One after another, since the same place may be written twice.
   return make_kernel(
-      [t = std::move(t), combine, row, bytes = data.bytes()](const KernelArgs& args, device::Team&) {
-        copy_whole(args, bytes);
-        const Indices indices(args, 1, t.wide);
-        for (int64_t i = 0; i < t.per_batch; ++i) {
-          const int64_t at = t.locate(indices, i);
-          if (at >= 0) combine(args.outputs[0].data + at * row, args.inputs[2].data + i * row, t.slice);
-        }
+      [t = std::move(t), combine, row, bytes = data.bytes()](const KernelArgs& args, device::Team& team) {
+        auto all = [&](int, int) {
+          copy_whole(args, bytes);
+          const Indices indices(args, 1, t.wide);
+          for (int64_t i = 0; i < t.per_batch; ++i) {
+            const int64_t at = t.locate(indices, i);
+            if (at >= 0) combine(args.outputs[0].data + at * row, args.inputs[2].data + i * row, t.slice);
+          }
+        };
+        team.run(1, all);
       },
       {.in_place_of = 0});
 }
@@ -281,20 +284,23 @@ Result<KernelPtr> plan_scatter_elements(const NodeRequest& request) {
   const bool wide = indices.dtype == DType::kI64;
   return make_kernel(
       [=, count = elements(extents), extent = data.shape[axis], bytes = data.bytes()](const KernelArgs& args,
-                                                                                      device::Team&) {
-        copy_whole(args, bytes);
-        const Indices index(args, 1, wide);
-        for (int64_t i = 0; i < count; ++i) {
-          const int64_t at = index.get(i, extent);
-          if (at < 0) continue;
-          int64_t to = at * strides[axis];
-          for (size_t d = extents.size(), rest = static_cast<size_t>(i); d-- > 0;) {
-            const auto e = static_cast<size_t>(extents[d]);
-            if (d != axis) to += static_cast<int64_t>(rest % e) * strides[d];
-            rest /= e;
+                                                                                      device::Team& team) {
+        auto all = [&](int, int) {
+          copy_whole(args, bytes);
+          const Indices index(args, 1, wide);
+          for (int64_t i = 0; i < count; ++i) {
+            const int64_t at = index.get(i, extent);
+            if (at < 0) continue;
+            int64_t to = at * strides[axis];
+            for (size_t d = extents.size(), rest = static_cast<size_t>(i); d-- > 0;) {
+              const auto e = static_cast<size_t>(extents[d]);
+              if (d != axis) to += static_cast<int64_t>(rest % e) * strides[d];
+              rest /= e;
+            }
+            combine(args.outputs[0].data + to * size, args.inputs[2].data + i * size, 1);
           }
-          combine(args.outputs[0].data + to * size, args.inputs[2].data + i * size, 1);
-        }
+        };
+        team.run(1, all);
       },
       {.in_place_of = 0});
 }

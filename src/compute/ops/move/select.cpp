@@ -101,17 +101,20 @@ Result<KernelPtr> plan_reverse_sequence(const NodeRequest& request) {
   if (request.inputs[1].shape != Shape{batch}) return unsupported("sequence_lens is " + describe(request.inputs[1]));
   const int64_t row = product(in.shape, 2, in.shape.size()) * static_cast<int64_t>(dtype_bytes(in.dtype));
   const int64_t batch_step = batch_axis == 0 ? time : 1, time_step = batch_axis == 0 ? 1 : batch;
-  return make_kernel([=](const KernelArgs& args, device::Team&) {
+  return make_kernel([=](const KernelArgs& args, device::Team& team) {
     const int64_t* lengths = input_data<int64_t>(args, 1);
-    for (int64_t b = 0; b < batch; ++b) {
-      const int64_t length = std::clamp<int64_t>(lengths[b], 0, time);
-      if (length != lengths[b]) args.report_fault("a sequence length is out of range");
-      for (int64_t t = 0; t < time; ++t) {
-        const int64_t from = t < length ? length - 1 - t : t;
-        std::copy_n(args.inputs[0].data + (b * batch_step + from * time_step) * row, row,
-                    args.outputs[0].data + (b * batch_step + t * time_step) * row);
-      }
-    }
+    team.for_range(batch, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, time * row)),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t b = begin; b < end; ++b) {
+                       const int64_t length = std::clamp<int64_t>(lengths[b], 0, time);
+                       if (length != lengths[b]) args.report_fault("a sequence length is out of range");
+                       for (int64_t t = 0; t < time; ++t) {
+                         const int64_t from = t < length ? length - 1 - t : t;
+                         std::copy_n(args.inputs[0].data + (b * batch_step + from * time_step) * row, row,
+                                     args.outputs[0].data + (b * batch_step + t * time_step) * row);
+                       }
+                     }
+                   });
   });
 }
 

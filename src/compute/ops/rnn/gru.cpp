@@ -25,10 +25,10 @@ struct Gru {
   }
 
   // z and r of every sequence that is not over, from gate inputs (order z, r, h) and products; r H goes to `work`.
-  void gates(int64_t d, const std::vector<int64_t>& times, const T* gate_inputs, T* products, const T* h,
-             T* work) const {
+  void gates(int64_t d, const std::vector<int64_t>& times, const T* gate_inputs, T* products, const T* h, T* work,
+             int64_t begin, int64_t end) const {
     const int64_t n = r.hidden;
-    for (int64_t b = 0; b < r.batch; ++b) {
+    for (int64_t b = begin; b < end; ++b) {
       const int64_t t = times[static_cast<size_t>(b)];
       if (t < 0) continue;
       T* gate = products + b * r.row();
@@ -61,26 +61,31 @@ struct Gru {
     const T* r_all = recur.ready(args, team);
     const int64_t row = r.row(), n = r.hidden;
     const T* none = nullptr;
+    const int64_t grain = std::max<int64_t>(1, kGrain / 8 / std::max<int64_t>(1, row));
     auto begin = [&](int64_t d) {
       multiply<T>(r.time * r.batch, row, r.input, input_data<T>(args, 0), r.input, w_all + d * row * r.input, row,
                   gate_inputs, row, bias(args, d, base + s.bias), false, team);
-      load_state(r, args, 5, r.initial_h, d, h);
+      load_state(r, args, 5, r.initial_h, d, h, team);
     };
     auto step = [&](int64_t d, const std::vector<int64_t>& times) {
       const T* r_d = r_all + d * row * n;
       multiply<T>(r.batch, linear_before_reset ? row : 2 * n, n, h, n, r_d, row, products, row, none, false, team);
-      gates(d, times, gate_inputs, products, h, work);
+      team.for_range(r.batch, grain, [&](int64_t first, int64_t last) {
+        gates(d, times, gate_inputs, products, h, work, first, last);
+      });
       if (!linear_before_reset)
         multiply<T>(r.batch, n, n, work, n, r_d + 2 * n, row, products + 2 * n, row, none, false, team);
-      for (int64_t b = 0; b < r.batch; ++b) {
-        const int64_t t = times[static_cast<size_t>(b)];
-        if (t < 0) continue;
-        cell(args, d, gate_inputs + r.x_row(t, b) * row, products + b * row, h + b * n);
-        store_step(r, args, t, d, b, h + b * n);
-      }
+      team.for_range(r.batch, grain, [&](int64_t first, int64_t last) {
+        for (int64_t b = first; b < last; ++b) {
+          const int64_t t = times[static_cast<size_t>(b)];
+          if (t < 0) continue;
+          cell(args, d, gate_inputs + r.x_row(t, b) * row, products + b * row, h + b * n);
+          store_step(r, args, t, d, b, h + b * n);
+        }
+      });
     };
-    auto end = [&](int64_t d) { store_state(r, args, 1, d, h); };
-    run_recurrent<T>(r, args, begin, step, end);
+    auto end = [&](int64_t d) { store_state(r, args, 1, d, h, team); };
+    run_recurrent<T>(r, args, team, begin, step, end);
   }
 };
 
@@ -106,23 +111,26 @@ struct Rnn {
     auto begin = [&](int64_t d) {
       multiply<T>(r.time * r.batch, n, r.input, input_data<T>(args, 0), r.input, w_all + d * n * r.input, n,
                   gate_inputs, n, bias(args, d, base + s.bias), false, team);
-      load_state(r, args, 5, r.initial_h, d, h);
+      load_state(r, args, 5, r.initial_h, d, h, team);
     };
     auto step = [&](int64_t d, const std::vector<int64_t>& times) {
       multiply<T>(r.batch, n, n, h, n, r_all + d * n * n, n, products, n, static_cast<const T*>(nullptr), false, team);
-      for (int64_t b = 0; b < r.batch; ++b) {
-        const int64_t t = times[static_cast<size_t>(b)];
-        if (t < 0) continue;
-        T* to = h + b * n;
-        const T* x = gate_inputs + r.x_row(t, b) * n;
-        for (int64_t i = 0; i < n; ++i) to[i] = products[b * n + i] + x[i];
-        clip_row(r, to, n);
-        activate(r.activations[static_cast<size_t>(d)], to, n);
-        store_step(r, args, t, d, b, to);
-      }
+      team.for_range(r.batch, std::max<int64_t>(1, kGrain / 8 / std::max<int64_t>(1, n)),
+                     [&](int64_t first, int64_t last) {
+                       for (int64_t b = first; b < last; ++b) {
+                         const int64_t t = times[static_cast<size_t>(b)];
+                         if (t < 0) continue;
+                         T* to = h + b * n;
+                         const T* x = gate_inputs + r.x_row(t, b) * n;
+                         for (int64_t i = 0; i < n; ++i) to[i] = products[b * n + i] + x[i];
+                         clip_row(r, to, n);
+                         activate(r.activations[static_cast<size_t>(d)], to, n);
+                         store_step(r, args, t, d, b, to);
+                       }
+                     });
     };
-    auto end = [&](int64_t d) { store_state(r, args, 1, d, h); };
-    run_recurrent<T>(r, args, begin, step, end);
+    auto end = [&](int64_t d) { store_state(r, args, 1, d, h, team); };
+    run_recurrent<T>(r, args, team, begin, step, end);
   }
 };
 

@@ -61,24 +61,27 @@ struct Lstm {
     auto begin = [&](int64_t d) {
       multiply<T>(r.time * r.batch, row, r.input, input_data<T>(args, 0), r.input, w_all + d * row * r.input, row,
                   gate_inputs, row, bias(args, d, base + s.bias), false, team);
-      load_state(r, args, 5, r.initial_h, d, h);
-      load_state(r, args, 6, initial_c, d, c);
+      load_state(r, args, 5, r.initial_h, d, h, team);
+      load_state(r, args, 6, initial_c, d, c, team);
     };
     auto step = [&](int64_t d, const std::vector<int64_t>& times) {
       multiply<T>(r.batch, row, r.hidden, h, r.hidden, r_all + d * row * r.hidden, row, products, row,
                   static_cast<const T*>(nullptr), false, team);
-      for (int64_t b = 0; b < r.batch; ++b) {
-        const int64_t t = times[static_cast<size_t>(b)];
-        if (t < 0) continue;
-        cell(args, d, gate_inputs + r.x_row(t, b) * row, products + b * row, h + b * r.hidden, c + b * r.hidden);
-        store_step(r, args, t, d, b, h + b * r.hidden);
-      }
+      team.for_range(
+          r.batch, std::max<int64_t>(1, kGrain / 8 / std::max<int64_t>(1, row)), [&](int64_t first, int64_t last) {
+            for (int64_t b = first; b < last; ++b) {
+              const int64_t t = times[static_cast<size_t>(b)];
+              if (t < 0) continue;
+              cell(args, d, gate_inputs + r.x_row(t, b) * row, products + b * row, h + b * r.hidden, c + b * r.hidden);
+              store_step(r, args, t, d, b, h + b * r.hidden);
+            }
+          });
     };
     auto end = [&](int64_t d) {
-      store_state(r, args, 1, d, h);
-      store_state(r, args, 2, d, c);
+      store_state(r, args, 1, d, h, team);
+      store_state(r, args, 2, d, c, team);
     };
-    run_recurrent<T>(r, args, begin, step, end);
+    run_recurrent<T>(r, args, team, begin, step, end);
   }
 };
 

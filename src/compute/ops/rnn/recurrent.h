@@ -111,18 +111,25 @@ inline int64_t length_of(const Recurrent& r, const KernelArgs& args, int64_t b) 
 
 // Loads the initial state from input i, zeros if absent.
 template <class T>
-void load_state(const Recurrent& r, const KernelArgs& args, size_t i, bool present, int64_t d, T* state) {
-  for (int64_t b = 0; b < r.batch; ++b) {
-    T* to = state + b * r.hidden;
-    present ? std::copy_n(input_data<T>(args, i) + r.state_at(d, b), r.hidden, to) : std::fill_n(to, r.hidden, T(0));
-  }
+void load_state(const Recurrent& r, const KernelArgs& args, size_t i, bool present, int64_t d, T* state,
+                device::Team& team) {
+  auto load = [&](int, int) {
+    for (int64_t b = 0; b < r.batch; ++b) {
+      T* to = state + b * r.hidden;
+      present ? std::copy_n(input_data<T>(args, i) + r.state_at(d, b), r.hidden, to) : std::fill_n(to, r.hidden, T(0));
+    }
+  };
+  team.run(1, load);
 }
 
 template <class T>
-void store_state(const Recurrent& r, const KernelArgs& args, size_t o, int64_t d, const T* state) {
+void store_state(const Recurrent& r, const KernelArgs& args, size_t o, int64_t d, const T* state, device::Team& team) {
   if (o >= args.outputs.size() || args.outputs[o].data == nullptr) return;
-  for (int64_t b = 0; b < r.batch; ++b)
-    std::copy_n(state + b * r.hidden, r.hidden, output_data<T>(args, o) + r.state_at(d, b));
+  auto store = [&](int, int) {
+    for (int64_t b = 0; b < r.batch; ++b)
+      std::copy_n(state + b * r.hidden, r.hidden, output_data<T>(args, o) + r.state_at(d, b));
+  };
+  team.run(1, store);
 }
 
 // Clamps gate inputs to [-clip, clip] if the node has a clip.
@@ -134,9 +141,11 @@ void clip_row(const Recurrent& r, T* x, int64_t n) {
 }
 
 // Runs step(d, s, rows) for each direction and step: rows[b] is the row of gate inputs for sequence b at that step, or
-// -1 when the sequence is over; `at(b)` gives its time. See lstm.cpp for the shape of a step.
+// -1 when the sequence is over; `at(b)` gives its time. See lstm.cpp for the shape of a step. What changes the states
+// is done in regions of `team`, so that it is done once however the run is cut.
 template <class T, class Begin, class Step, class End>
-void run_recurrent(const Recurrent& r, const KernelArgs& args, Begin&& begin, Step&& step, End&& end) {
+void run_recurrent(const Recurrent& r, const KernelArgs& args, device::Team& team, Begin&& begin, Step&& step,
+                   End&& end) {
   std::vector<int64_t> lengths(static_cast<size_t>(r.batch)), times(static_cast<size_t>(r.batch));
   int64_t longest = 0;
   for (int64_t b = 0; b < r.batch; ++b) {
@@ -145,8 +154,12 @@ void run_recurrent(const Recurrent& r, const KernelArgs& args, Begin&& begin, St
   }
   const bool every = !args.outputs.empty() && args.outputs[0].data != nullptr;
   // Steps past a sequence's end are zeros.
-  if (every && r.lengths)
-    std::memset(args.outputs[0].data, 0, static_cast<size_t>(r.time * r.directions * r.batch * r.hidden) * sizeof(T));
+  if (every && r.lengths) {
+    auto clear = [&](int, int) {
+      std::memset(args.outputs[0].data, 0, static_cast<size_t>(r.time * r.directions * r.batch * r.hidden) * sizeof(T));
+    };
+    team.run(1, clear);
+  }
   for (int64_t d = 0; d < r.directions; ++d) {
     begin(d);
     for (int64_t s = 0; s < longest; ++s) {
