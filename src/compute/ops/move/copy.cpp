@@ -35,7 +35,8 @@ Result<KernelPtr> plan_copy(const NodeRequest& request) {
     MOTET_ASSIGN(double training, constant_scalar(request, 2, "training_mode"));
     if (training != 0) return unsupported("training_mode 1; only inference is done here");
   }
-  const auto bytes = static_cast<int64_t>(in.bytes());
+  // In row-major order, whatever layout the input has now.
+  const int64_t bytes = elements(in.shape) * static_cast<int64_t>(dtype_bytes(in.dtype));
   const bool mask = has_output(request, 1);
   if (mask) {
     // Before opset 10 the mask has the input's type.
@@ -46,7 +47,9 @@ Result<KernelPtr> plan_copy(const NodeRequest& request) {
   return make_kernel(
       [bytes, mask, count = elements(in.shape)](const KernelArgs& args, device::Team& team) {
         copy_bytes(args.inputs[0].data, args.outputs[0].data, bytes, team);
-        if (mask && args.outputs.size() > 1) std::memset(args.outputs[1].data, 1, static_cast<size_t>(count));
+        if (!mask || args.outputs.size() < 2) return;
+        auto set = [&](int, int) { std::memset(args.outputs[1].data, 1, static_cast<size_t>(count)); };
+        team.run(1, set);
       },
       {.in_place_of = 0});
 }
