@@ -25,45 +25,34 @@ Result<float> bound(const NodeRequest& request, size_t input, std::string_view a
   return constant->view().as<float>()[0];
 }
 
-// The op as oneDNN's functions in turn; more than one where ours has no single counterpart.
-Result<std::vector<Function>> functions(const NodeRequest& request) {
+// The op as oneDNN's function.
+Result<Function> function_of(const NodeRequest& request) {
   const graph::Node& node = request.node;
   const std::string& op = node.op;
-  using F = std::vector<Function>;
   static const std::map<std::string_view, Function> plain = {
-      {"Relu", {algorithm::eltwise_relu}},
-      {"Sigmoid", {algorithm::eltwise_logistic}},
-      {"Tanh", {algorithm::eltwise_tanh}},
-      {"Exp", {algorithm::eltwise_exp}},
-      {"Log", {algorithm::eltwise_log}},
-      {"Sqrt", {algorithm::eltwise_sqrt}},
-      {"Abs", {algorithm::eltwise_abs}},
-      {"Round", {algorithm::eltwise_round}},
-      {"HardSwish", {algorithm::eltwise_hardswish}},
-      {"Mish", {algorithm::eltwise_mish}},
-      {"Neg", {algorithm::eltwise_linear, -1.0F, 0.0F}},
+      {"Relu", {algorithm::eltwise_relu}},   {"Sigmoid", {algorithm::eltwise_logistic}},
+      {"Tanh", {algorithm::eltwise_tanh}},   {"Log", {algorithm::eltwise_log}},
+      {"Sqrt", {algorithm::eltwise_sqrt}},   {"Abs", {algorithm::eltwise_abs}},
+      {"Round", {algorithm::eltwise_round}}, {"HardSwish", {algorithm::eltwise_hardswish}},
+      {"Mish", {algorithm::eltwise_mish}},   {"Neg", {algorithm::eltwise_linear, -1.0F, 0.0F}},
   };
-  if (auto found = plain.find(op); found != plain.end()) return F{found->second};
-  if (op == "LeakyRelu") return F{{algorithm::eltwise_relu, node.float_or("alpha", 0.01F)}};
-  if (op == "Elu") return F{{algorithm::eltwise_elu, node.float_or("alpha", 1.0F)}};
-  if (op == "Swish") return F{{algorithm::eltwise_swish, node.float_or("alpha", 1.0F)}};
+  if (auto found = plain.find(op); found != plain.end()) return found->second;
+  if (op == "LeakyRelu") return Function{algorithm::eltwise_relu, node.float_or("alpha", 0.01F)};
+  if (op == "Elu") return Function{algorithm::eltwise_elu, node.float_or("alpha", 1.0F)};
+  if (op == "Swish") return Function{algorithm::eltwise_swish, node.float_or("alpha", 1.0F)};
   if (op == "Gelu") {
     bool tanh = node.string_or("approximate", "none") == "tanh";
-    return F{{tanh ? algorithm::eltwise_gelu_tanh : algorithm::eltwise_gelu_erf}};
-  }
-  if (op == "HardSigmoid") {
-    Function line{algorithm::eltwise_linear, node.float_or("alpha", 0.2F), node.float_or("beta", 0.5F)};
-    return F{line, {algorithm::eltwise_clip, 0.0F, 1.0F}};
+    return Function{tanh ? algorithm::eltwise_gelu_tanh : algorithm::eltwise_gelu_erf};
   }
   if (op == "Clip") {
     MOTET_ASSIGN(float low, bound(request, 1, "min", std::numeric_limits<float>::lowest()));
     MOTET_ASSIGN(float high, bound(request, 2, "max", std::numeric_limits<float>::max()));
-    return F{{algorithm::eltwise_clip, low, high}};
+    return Function{algorithm::eltwise_clip, low, high};
   }
   return unsupported("no function for " + op);
 }
 
-Result<KernelPtr> build_eltwise(const NodeRequest& request, std::span<const Function> list, Layout layout) {
+Result<KernelPtr> build_eltwise(const NodeRequest& request, const Function& function, Layout layout) {
   const Shape& shape = request.inputs[0].shape;
   DType dtype = request.inputs[0].dtype;
   if (request.outputs[0].dtype != dtype) return unsupported("a result of another type than the input's");
@@ -71,7 +60,6 @@ Result<KernelPtr> build_eltwise(const NodeRequest& request, std::span<const Func
   MOTET_ASSIGN(FusedOps after, fuse(request.node.post_ops));
   if (after.sum_input >= 0) return unsupported("a residual after an element-wise op");
   dnnl::post_ops ops;
-  for (size_t i = 1; i < list.size(); ++i) ops.append_eltwise(1.0F, list[i].kind, list[i].alpha, list[i].beta);
   for (int i = 0; i < after.ops.len(); ++i) {
     float scale = 1;
     algorithm kind{};
@@ -81,7 +69,8 @@ Result<KernelPtr> build_eltwise(const NodeRequest& request, std::span<const Func
     ops.append_eltwise(scale, kind, alpha, beta);
   }
   auto description = with_width(request.max_width, [&] {
-    dnnl::eltwise_forward::desc d(dnnl::prop_kind::forward_inference, list[0].kind, desc, list[0].alpha, list[0].beta);
+    dnnl::eltwise_forward::desc d(dnnl::prop_kind::forward_inference, function.kind, desc, function.alpha,
+                                  function.beta);
     return dnnl::eltwise_forward::primitive_desc(d, attributes(ops), cpu_engine());
   });
   if (is_slow(description.impl_info_str()))
@@ -187,11 +176,11 @@ Result<KernelPtr> build_binary(const NodeRequest& request, algorithm kind, Pair 
 Result<KernelPtr> plan_eltwise(const NodeRequest& request) {
   // Clip's bounds are scalars of the same type: what holds for them holds for the rest.
   if (auto error = refuse_unless_float(request)) return *error;
-  MOTET_ASSIGN(auto list, functions(request));
+  MOTET_ASSIGN(const Function function, function_of(request));
   Layout given = request.inputs[0].layout;
-  auto kernel = guarded([&] { return build_eltwise(request, list, given); });
+  auto kernel = guarded([&] { return build_eltwise(request, function, given); });
   if (kernel.ok() || given == Layout::kRowMajor) return kernel;
-  return guarded([&] { return build_eltwise(request, list, Layout::kRowMajor); });
+  return guarded([&] { return build_eltwise(request, function, Layout::kRowMajor); });
 }
 
 Result<KernelPtr> plan_binary(const NodeRequest& request) {

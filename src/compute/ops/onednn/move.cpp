@@ -18,37 +18,6 @@ std::optional<TensorSpec> as_movable(TensorSpec spec) {
   return spec;
 }
 
-Result<KernelPtr> build_concat(const NodeRequest& request, int axis, Layout layout) {
-  std::vector<Desc> sources;
-  for (const TensorSpec& input : request.inputs) sources.push_back(in_layout(input.shape, layout));
-  Desc destination = in_layout(request.outputs[0].shape, layout);
-  auto description = with_width(request.max_width, [&] {
-    return dnnl::concat::primitive_desc(destination, axis, sources, cpu_engine(), attributes());
-  });
-  auto kernel = std::make_unique<PrimitiveKernel>(request.inputs.size(), request.outputs.size());
-  std::vector<Binding> bindings = {{DNNL_ARG_DST, Operand::output(0), destination}};
-  for (size_t i = 0; i < sources.size(); ++i) {
-    kernel->set_input_layout(i, layout);
-    bindings.push_back({DNNL_ARG_MULTIPLE_SRC + static_cast<int>(i), Operand::input(i), sources[i]});
-  }
-  kernel->set_output_layout(0, layout);
-  kernel->add(description, dnnl::concat(description), std::move(bindings));
-  return KernelPtr(std::move(kernel));
-}
-
-// The layout in which a concatenation along channels needs no more than copies of whole blocks.
-Layout concat_layout(const NodeRequest& request, int axis) {
-  if (request.outputs[0].shape.size() != 4) return Layout::kRowMajor;
-  for (const TensorSpec& input : request.inputs) {
-    if (input.layout == Layout::kRowMajor) continue;
-    int64_t block = input.layout == Layout::kNChw16c ? 16 : input.layout == Layout::kNChw8c ? 8 : 1;
-    bool whole = std::all_of(request.inputs.begin(), request.inputs.end(),
-                             [&](const TensorSpec& s) { return axis != 1 || s.shape[1] % block == 0; });
-    if (whole) return input.layout;
-  }
-  return Layout::kRowMajor;
-}
-
 // Which input index each output index of one dimension reads, as ONNX's nearest Resize counts; nothing where its modes
 // do something oneDNN's formula cannot.
 std::vector<int64_t> nearest_map(const graph::Node& node, int64_t in, int64_t out, double scale) {
@@ -138,19 +107,6 @@ Result<KernelPtr> build_resampling(const NodeRequest& request, algorithm kind, L
 }
 
 }  // namespace
-
-Result<KernelPtr> plan_concat(const NodeRequest& request) {
-  if (auto error = refuse_unless_f32(request)) return *error;
-  if (!request.node.post_ops.empty()) return unsupported("post-ops after Concat");
-  auto rank = static_cast<int64_t>(request.outputs[0].shape.size());
-  int64_t axis = request.node.int_or("axis", 1);
-  if (axis < 0) axis += rank;
-  if (rank == 0 || axis < 0 || axis >= rank) return unsupported("axis " + std::to_string(axis));
-  for (bool present : request.present)
-    if (!present) return unsupported("an absent input");
-  return guarded(
-      [&] { return build_concat(request, static_cast<int>(axis), concat_layout(request, static_cast<int>(axis))); });
-}
 
 Result<KernelPtr> plan_resampling(const NodeRequest& request) {
   for (DType dtype : {request.inputs[0].dtype, request.outputs[0].dtype})

@@ -22,7 +22,6 @@ Result<KernelPtr> plan_eltwise(
     const NodeRequest& request);  // Relu, Clip, Sigmoid, Tanh, Elu, Gelu, ...: see eltwise.cpp
 Result<KernelPtr> plan_binary(const NodeRequest& request);               // Add, Sub, Mul, Div, Max, Min of two inputs
 Result<KernelPtr> plan_softmax(const NodeRequest& request);              // Softmax, LogSoftmax
-Result<KernelPtr> plan_concat(const NodeRequest& request);               // Concat
 Result<KernelPtr> plan_resampling(const NodeRequest& request);           // Resize, Upsample
 Result<KernelPtr> plan_lrn(const NodeRequest& request);                  // LRN
 Result<KernelPtr> plan_batch_normalization(const NodeRequest& request);  // BatchNormalization

@@ -1,19 +1,18 @@
 #include "compute/ops/testing/harness.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstring>
-#include <span>
 
-#include "compute/ops/registry.h"
+#include "compute/ops/support/dispatch.h"
 #include "compute/ops/support/request.h"
+#include "compute/ops/testing/sliced.h"
 
 namespace motet::ops::testing {
 namespace {
 
 constexpr size_t kGuard = 64;
 constexpr std::byte kPattern{0x5A};
+constexpr Layout kLayouts[] = {Layout::kRowMajor, Layout::kNhwc, Layout::kNChw8c, Layout::kNChw16c};
 
 const char* layout_name(Layout layout) {
   switch (layout) {
@@ -34,10 +33,7 @@ struct Buffer {
   }
   std::byte* data() const { return block.view().data; }
   bool intact() const {
-    for (size_t i = 0; i < kGuard; ++i) {
-      if (data()[size + i] != kPattern) return false;
-    }
-    return true;
+    return std::all_of(data() + size, data() + size + kGuard, [](std::byte b) { return b == kPattern; });
   }
   Tensor block;
   size_t size;
@@ -51,125 +47,239 @@ void reorder(const TensorSpec& from, const TensorSpec& to, std::byte* src, std::
     return;
   }
   auto kernel = plan_reorder(from, to, 1);
-  ASSERT_TRUE(kernel.ok()) << kernel.error().message;
+  MOTET_CHECK(kernel.ok(), "layouts of one tensor can be exchanged");
   const Buffer scratch((*kernel)->scratch_bytes());
   const TensorView in{from.dtype, from.shape, src}, out{to.dtype, to.shape, dst};
   (*kernel)->run({{&in, 1}, {&out, 1}, scratch.data()}, device::Team::serial());
 }
 
-class Run {
+double element(DType dtype, const std::byte* data, int64_t i) {
+  double value = 0;
+  if (dtype == DType::kF16) return f16_to_float(reinterpret_cast<const uint16_t*>(data)[i]);
+  if (dtype == DType::kBF16) return bf16_to_float(reinterpret_cast<const uint16_t*>(data)[i]);
+  if (dtype == DType::kBool) return static_cast<double>(data[i] != std::byte{0});
+  for_number_type(dtype, [&]<class T>(T) { value = static_cast<double>(reinterpret_cast<const T*>(data)[i]); });
+  return value;
+}
+
+double rounding_unit(DType dtype) {
+  switch (dtype) {
+    case DType::kF64: return 0x1p-53;
+    case DType::kF16: return 0x1p-11;
+    case DType::kBF16: return 0x1p-8;
+    default: return 0x1p-24;
+  }
+}
+
+// The node in one layout, and its runs.
+class Trial {
  public:
-  Run(const Case& c, Layout layout) : case_(c), layout_(layout) {
+  Trial(const Case& c, Layout layout) : case_(c), layout_(layout) {
     node_.op = c.op;
+    node_.domain = c.domain;
     node_.opset = c.opset;
     node_.attributes = c.attributes;
     node_.post_ops = c.post_ops;
+    present_ = std::make_unique<bool[]>(c.inputs.size() + 1);
     for (size_t i = 0; i < c.inputs.size(); ++i) {
       const bool constant = i < c.constant.size() && c.constant[i];
-      present_.push_back(c.inputs[i].view().data != nullptr);
-      node_.inputs.push_back(present_.back() ? static_cast<graph::ValueId>(i) : graph::kNoValue);
-      inputs_.push_back({c.inputs[i].dtype(), c.inputs[i].shape()});
+      present_[i] = c.inputs[i].owner() != nullptr;
+      node_.inputs.push_back(present_[i] ? static_cast<graph::ValueId>(i) : graph::kNoValue);
+      inputs_.push_back(present_[i] ? TensorSpec{c.inputs[i].dtype(), c.inputs[i].shape()} : TensorSpec{});
       if (!constant && can_take(inputs_.back())) inputs_.back().layout = layout;
       constants_.push_back(constant ? &c.inputs[i] : nullptr);
     }
-    node_.outputs.push_back(100);
-    outputs_.push_back({DType::kF32, c.expected.shape});
+    outputs_.push_back({c.dtype, c.expected.shape});
+    for (const Expected& e : c.more) outputs_.push_back({e.dtype, e.values.shape});
+    for (size_t o = 0; o < outputs_.size(); ++o) node_.outputs.push_back(static_cast<graph::ValueId>(100 + o));
   }
 
-  // Plans with `implementation`; nothing if it refuses.
-  Result<KernelPtr> plan(const Implementation& implementation) const {
-    auto present = std::make_unique<bool[]>(present_.size());
-    std::copy(present_.begin(), present_.end(), present.get());
-    return implementation.plan({node_, inputs_, {present.get(), present_.size()}, constants_, outputs_, layout_, 3});
+  bool has_layouts() const {
+    return std::any_of(inputs_.begin(), inputs_.end(), can_take) ||
+           std::any_of(outputs_.begin(), outputs_.end(), can_take);
   }
 
-  // Output 0, row-major, after a run on `team`.
-  std::vector<float> run(const Kernel& kernel, device::Team& team, const std::string& what) const {
-    std::vector<Buffer> buffers;
-    std::vector<TensorView> views;
+  Result<KernelPtr> plan(const Implementation& implementation, int parts) const {
+    return implementation.plan(
+        {node_, inputs_, {present_.get(), inputs_.size()}, constants_, outputs_, layout_, parts});
+  }
+
+  // The outputs, row-major, of a run with regions cut for `width`: in one call, or in one for each two of `cuts`. Sets
+  // `stages` if they are empty, else they must be what the kernel has.
+  std::vector<Tensor> run(const Kernel& kernel, int width, const std::vector<int64_t>& cuts, Stages& stages,
+                          std::vector<std::string>& faults) const {
+    std::vector<Buffer> in, out;
+    std::vector<TensorView> in_views, out_views;
     for (size_t i = 0; i < inputs_.size(); ++i) {
-      TensorSpec wanted = inputs_[i];
-      wanted.layout = kernel.input_layout(i);
-      TensorSpec given = inputs_[i];
+      TensorSpec given = inputs_[i], wanted = inputs_[i];
       given.layout = Layout::kRowMajor;
-      buffers.emplace_back(present_[i] ? wanted.bytes() : 0);
-      if (present_[i]) reorder(given, wanted, case_.inputs[i].view().data, buffers.back().data());
-      views.push_back({given.dtype, given.shape, present_[i] ? buffers.back().data() : nullptr});
+      wanted.layout = kernel.input_layout(i);
+      in.emplace_back(present_[i] ? wanted.bytes() : 0);
+      if (present_[i]) reorder(given, wanted, case_.inputs[i].view().data, in.back().data());
+      in_views.push_back({given.dtype, given.shape, present_[i] ? in.back().data() : nullptr});
     }
-    TensorSpec out = outputs_[0];
-    out.layout = kernel.output_layout(0);
-    Buffer result(out.bytes());
+    for (size_t o = 0; o < outputs_.size(); ++o) {
+      TensorSpec spec = outputs_[o];
+      spec.layout = kernel.output_layout(o);
+      out.emplace_back(spec.bytes());
+      out_views.push_back({spec.dtype, spec.shape, out.back().data()});
+    }
     if (kernel.must_be_in_place()) {
       const auto from = static_cast<size_t>(kernel.output_in_place_of(0));
-      std::copy_n(views[from].data, out.bytes(), result.data());
-      views[from].data = result.data();
+      std::copy_n(in_views[from].data, out[0].size, out[0].data());
+      in_views[from].data = out[0].data();
     }
-    const TensorView view{out.dtype, out.shape, result.data()};
     const Buffer scratch(kernel.scratch_bytes());
     std::atomic<const char*> fault{nullptr};
-    kernel.run({views, {&view, 1}, scratch.data(), &fault}, team);
-    EXPECT_EQ(fault.load(), nullptr) << what;
-    EXPECT_TRUE(result.intact() && scratch.intact()) << what << " wrote past its end";
-    std::vector<float> plain(static_cast<size_t>(elements(out.shape)));
-    reorder(out, outputs_[0], result.data(), reinterpret_cast<std::byte*>(plain.data()));
+    const KernelArgs args{in_views, out_views, scratch.data(), &fault};
+    if (cuts.empty()) {
+      SlicedTeam team(width);
+      kernel.run(args, team);
+      stages = team.stages();
+    }
+    for (size_t k = 0; k + 1 < cuts.size(); ++k) {
+      SlicedTeam team(width, stages, cuts[k], cuts[k + 1]);
+      kernel.run(args, team);
+      if (team.stages().size() != stages.size() || (stages.size() == 1 && team.stages() != stages))
+        faults.emplace_back("its regions change from slice to slice");
+    }
+    if (fault.load() != nullptr) faults.push_back(std::string("reports a fault: ") + fault.load());
+    if (!scratch.intact()) faults.push_back("writes past the end of its scratch");
+    std::vector<Tensor> plain;
+    for (size_t o = 0; o < outputs_.size(); ++o) {
+      if (!out[o].intact()) faults.push_back("writes past the end of output " + std::to_string(o));
+      TensorSpec spec = outputs_[o];
+      spec.layout = kernel.output_layout(o);
+      plain.push_back(Tensor::zeros(spec.dtype, spec.shape));
+      reorder(spec, outputs_[o], out[o].data(), plain.back().view().data);
+      if (!padding_is_zero(spec, out[o].data()))
+        faults.push_back("leaves padding of a blocked layout that is not zero");
+    }
     return plain;
   }
 
  private:
+  static bool padding_is_zero(const TensorSpec& spec, const std::byte* data) {
+    const int64_t block = spec.layout == Layout::kNChw16c ? 16 : spec.layout == Layout::kNChw8c ? 8 : 1;
+    if (block == 1 || spec.shape[1] % block == 0) return true;
+    const auto* x = reinterpret_cast<const float*>(data);
+    const int64_t blocks = (spec.shape[1] + block - 1) / block, plane = spec.shape[2] * spec.shape[3];
+    for (int64_t n = 0; n < spec.shape[0]; ++n) {
+      const float* last = x + (n * blocks + blocks - 1) * plane * block;
+      for (int64_t i = 0; i < plane * block; ++i) {
+        if (i % block >= spec.shape[1] % block && last[i] != 0) return false;
+      }
+    }
+    return true;
+  }
+
   const Case& case_;
   Layout layout_;
   graph::Node node_;
-  std::vector<bool> present_;
+  std::unique_ptr<bool[]> present_;
   std::vector<TensorSpec> inputs_, outputs_;
   std::vector<const Tensor*> constants_;
 };
 
-void compare(const Case& c, const std::vector<float>& got, const std::string& what) {
-  double scale = 1e-2;  // what is far smaller has lost its digits by cancellation
-  for (double v : c.expected.values) {
-    if (std::isfinite(v)) scale = std::max(scale, std::abs(v));
+// The first element that is out of bounds, in words; empty if none is.
+std::string difference(const Tensor& got, const Array& want, const Array& magnitude, double roundings, double floor) {
+  const double unit = rounding_unit(got.dtype());
+  const bool narrow = got.dtype() == DType::kF16 || got.dtype() == DType::kBF16;
+  for (int64_t i = 0; i < got.view().elements(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    const double value = element(got.dtype(), got.view().data, i), right = want.values[at];
+    if ((std::isnan(right) && std::isnan(value)) || value == right) continue;
+    const double size = std::max(floor, magnitude.values.empty() ? std::abs(right) : magnitude.values[at]);
+    const double bound = narrow ? unit * std::abs(right) + roundings * 0x1p-24 * size : roundings * unit * size;
+    if (std::abs(value - right) <= bound) continue;
+    return "element " + std::to_string(i) + " is " + std::to_string(value) + " where " + std::to_string(right) +
+           " is right, " + std::to_string(std::abs(value - right) / (unit * std::max(size, 1e-300))) + " roundings off";
   }
-  for (size_t i = 0; i < got.size(); ++i) {
-    const double want = c.expected.values[i];
-    const bool both_nan = std::isnan(want) && std::isnan(got[i]);
-    if (both_nan || static_cast<double>(got[i]) == want) continue;
-    ASSERT_LE(std::abs(got[i] - want), c.tolerance * scale)
-        << what << ", element " << i << ": " << got[i] << " where " << want << " is right";
+  return {};
+}
+
+bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  for (size_t o = 0; o < a.size(); ++o) {
+    const size_t bytes = a[o].view().bytes();
+    if (bytes > 0 && std::memcmp(a[o].view().data, b[o].view().data, bytes) != 0) return false;
   }
+  return true;
+}
+
+// Ends of slices that cover `units`: one by one if they are few, else in three uneven pieces.
+std::vector<int64_t> cuts_of(int64_t units) {
+  std::vector<int64_t> cuts;
+  for (int64_t u = 0; u <= units; ++u) {
+    if (units <= 8 || u == 0 || u == 1 || u == units * 2 / 3 || u == units) cuts.push_back(u);
+  }
+  return cuts;
+}
+
+void check_kernel(const Case& c, const Trial& trial, const Kernel& kernel, int parts,
+                  std::vector<std::string>& faults) {
+  Stages stages, alone;
+  const std::vector<Tensor> whole = trial.run(kernel, parts, {}, stages, faults);
+  for (size_t o = 0; o < whole.size(); ++o) {
+    const std::string wrong = o == 0 ? difference(whole[0], c.expected, c.magnitude, c.roundings, c.floor)
+                                     : difference(whole[o], c.more[o - 1].values, {}, c.roundings, c.floor);
+    if (!wrong.empty()) faults.push_back("output " + std::to_string(o) + ": " + wrong);
+  }
+  if (!same_bits(whole, trial.run(kernel, 1, {}, alone, faults))) faults.push_back("its bits depend on the width");
+  const int64_t units = SlicedTeam::units_of(stages);
+  if (units > 1 && !same_bits(whole, trial.run(kernel, parts, cuts_of(units), stages, faults)))
+    faults.push_back("its bits depend on where it is cut");
 }
 
 }  // namespace
 
-Tensor f32_tensor(const Array& array) {
-  const std::vector<float> values(array.values.begin(), array.values.end());
-  return Tensor::of<float>(array.shape, values);
+Tensor tensor_of(DType dtype, const Array& array) {
+  Tensor t = Tensor::zeros(dtype, array.shape);
+  std::byte* data = t.view().data;
+  for (size_t i = 0; i < array.values.size(); ++i) {
+    const double v = array.values[i];
+    if (dtype == DType::kF16) reinterpret_cast<uint16_t*>(data)[i] = float_to_f16(static_cast<float>(v));
+    if (dtype == DType::kBF16) reinterpret_cast<uint16_t*>(data)[i] = float_to_bf16(static_cast<float>(v));
+    if (dtype == DType::kBool) data[i] = static_cast<std::byte>(v != 0);
+    for_number_type(dtype, [&]<class T>(T) { reinterpret_cast<T*>(data)[i] = static_cast<T>(v); });
+  }
+  return t;
 }
 
-int check_case(const Case& c) {
-  const auto list = implementations("", c.op);
-  EXPECT_FALSE(list.empty()) << c.op;
-  int runs = 0;
-  for (Layout layout : {Layout::kRowMajor, Layout::kNhwc, Layout::kNChw8c, Layout::kNChw16c}) {
-    const Run run(c, layout);
+Outcome check(const Case& c, std::span<const Implementation> list) {
+  Outcome outcome;
+  for (Layout layout : kLayouts) {
+    const Trial trial(c, layout);
+    if (layout != Layout::kRowMajor && !trial.has_layouts()) break;
     for (size_t k = 0; k < list.size(); ++k) {
-      const std::string what = c.op + " by " + std::string(list[k].name) + " in " + layout_name(layout);
-      Result<KernelPtr> kernel = run.plan(list[k]);
-      if (!kernel.ok()) {
-        EXPECT_LT(k + 1, list.size()) << what << " refuses: " << kernel.error().message;
-        EXPECT_FALSE(kernel.error().message.empty()) << what << " refuses without a reason";
-        continue;
+      for (int parts : {1, 2, 3, 7}) {
+        if (layout != Layout::kRowMajor && parts != 3) continue;
+        const std::string what = c.op + " by " + std::string(list[k].name) + " in " + layout_name(layout) + ", " +
+                                 std::to_string(parts) + " parts: ";
+        std::vector<std::string> faults;
+        Result<KernelPtr> kernel = trial.plan(list[k], parts);
+        if (kernel.ok()) {
+          if (c.refused) faults.emplace_back("is not refused");
+          check_kernel(c, trial, **kernel, parts, faults);
+          ++outcome.runs;
+        } else if (kernel.error().message.empty()) {
+          faults.emplace_back("refuses without a reason");
+        } else if (k + 1 == list.size() && !c.refused) {
+          faults.push_back("refuses: " + kernel.error().message);
+        }
+        for (const std::string& fault : faults) outcome.faults.push_back(what + fault);
       }
-      const std::vector<float> alone = run.run(**kernel, device::Team::serial(), what);
-      compare(c, alone, what);
-      // The width may not show in the bits.
-      WideTeam wide(3);
-      const std::vector<float> spread = run.run(**kernel, wide, what);
-      EXPECT_TRUE(std::ranges::equal(std::as_bytes(std::span(alone)), std::as_bytes(std::span(spread))))
-          << what << " differs at width 3";
-      ++runs;
     }
   }
-  return runs;
+  return outcome;
+}
+
+std::vector<bool> accepted(const Case& c, std::span<const Implementation> list) {
+  std::vector<bool> result(list.size());
+  for (Layout layout : kLayouts) {
+    const Trial trial(c, layout);
+    for (size_t k = 0; k < list.size(); ++k) result[k] = result[k] || trial.plan(list[k], 2).ok();
+  }
+  return result;
 }
 
 }  // namespace motet::ops::testing
