@@ -105,10 +105,6 @@ Result<std::shared_ptr<Library>> Library::open(const std::filesystem::path& dire
   return library;
 }
 
-Library::~Library() {
-  if (core_ != nullptr) api_.ov_core_free(core_);
-}
-
 Compiled::~Compiled() {
   library_->api().ov_infer_request_free(request_);
   library_->api().ov_compiled_model_free(model_);

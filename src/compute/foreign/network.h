@@ -24,7 +24,6 @@ class Library {
  public:
   // Opens OpenVINO, once a process; `directory` as find_library() takes it.
   static Result<std::shared_ptr<Library>> open(const std::filesystem::path& directory, Threads threads);
-  ~Library();
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
 
@@ -37,6 +36,7 @@ class Library {
   Library(const ov::Api& api, Threads threads) : api_(api), threads_(threads) {}
   const ov::Api api_;
   const Threads threads_;
+  // Never freed: a library lives as long as the process, and at its exit the pools that this would stop may be gone.
   ov::ov_core_t* core_ = nullptr;
   std::string version_;
 };

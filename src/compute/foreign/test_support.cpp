@@ -94,7 +94,7 @@ std::vector<ThreadUse> threads_of(int pid) {
 
 bool ended(int pid) {
   auto fields = stat_fields(text_of("/proc/" + std::to_string(pid) + "/stat"));
-  return fields.empty() || fields[0] == "Z";
+  return fields.empty() || (fields[0] == "Z" && threads_of(pid).size() <= 1);  // the last to go closes the files
 }
 
 std::vector<int> children() {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "compute/device/slice_team.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/registry.h"
 #include "compute/ops/testing/harness.h"
@@ -124,7 +125,7 @@ void expect_close(const Example& example, double tolerance, bool required = true
     for (float v : *want) scale = std::max(scale, static_cast<double>(std::abs(v)));
     for (size_t i = 0; i < want->size(); ++i)
       ASSERT_NEAR((*got)[i], (*want)[i], tolerance * scale) << example.node.op << ", element " << i;
-    testing::WideTeam wide(3);
+    device::SliceTeam wide(device::Team::serial(), 3);
     EXPECT_EQ(*run(example, DType::kBF16, layout, wide), *got) << example.node.op << " differs at width 3";
   }
 }
