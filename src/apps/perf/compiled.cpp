@@ -18,7 +18,6 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--layout", flags.layout,
                  "layout of convolutions: measured (the fastest here), nChw16c, nChw8c, nhwc or any (oneDNN's choice)")
       ->capture_default_str();
-  add_precision_flag(app, flags.precision);
 }
 
 Result<Compiled> compile_model(const ModelFlags& flags, int max_width, bool calibrate) {
@@ -32,10 +31,8 @@ Result<Compiled> compile_model(const ModelFlags& flags, int max_width, bool cali
   }
   MOTET_ASSIGN(auto shapes, bind_shapes(*compiled.model, flags.batch, given));
   MOTET_ASSIGN(auto layout, parse_layout(flags.layout));
-  MOTET_ASSIGN(auto precision, parse_precision(flags.precision));
   engine::CompileOptions options{.max_width = max_width,
                                  .disabled_passes = {flags.disabled_passes.begin(), flags.disabled_passes.end()},
-                                 .precision = precision,
                                  .calibrate = calibrate,
                                  .layout = layout};
   MOTET_ASSIGN(compiled.program, compiled.model->compile(shapes, options));

@@ -22,7 +22,6 @@ struct ModelFlags {
   std::vector<std::string> shapes;
   std::vector<std::string> disabled_passes;
   std::string layout = "measured";
-  std::string precision = "exact";
 };
 
 // The flags write to `flags`, which must outlive the parse.

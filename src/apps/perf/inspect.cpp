@@ -78,8 +78,7 @@ void print_text(const Subject& s) {
   for (const auto& [op, count] : s.ops) std::cout << ' ' << op << ' ' << count;
   std::cout << "\nwork     " << number(s.flops * 1e-9, 4) << " GFLOP, " << number(s.bytes / 1e6, 2)
             << " MB moved by steps, predicted " << number(s.program->predicted().millis(), 3) << " ms on one core ("
-            << cpu_model() << ", " << ops::onednn::isa_name() << "), layout " << s.program->layout() << ", precision "
-            << engine::precision_name(s.program->precision()) << '\n';
+            << cpu_model() << ", " << ops::onednn::isa_name() << "), layout " << s.program->layout() << '\n';
   std::cout << "memory   arena " << megabytes(s.program->arena_bytes()) << " MB ("
             << megabytes(s.program->activation_bytes()) << " without reuse), weights "
             << megabytes(s.model->weight_bytes()) << " MB with packed copies, " << megabytes(s.program->packed_bytes())
@@ -138,10 +137,7 @@ void print_json(const Subject& s) {
   json.field("flops", s.flops)
       .field("bytes_moved", s.bytes)
       .field("predicted_us", s.program->predicted().seconds() * 1e6);
-  json.field("layout", s.program->layout())
-      .field("precision", engine::precision_name(s.program->precision()))
-      .field("cpu", cpu_model())
-      .field("isa", ops::onednn::isa_name());
+  json.field("layout", s.program->layout()).field("cpu", cpu_model()).field("isa", ops::onednn::isa_name());
   json.field("arena_bytes", s.program->arena_bytes().value)
       .field("arena_bytes_without_reuse", s.program->activation_bytes().value);
   json.field("weight_bytes", s.model->weight_bytes().value).field("packed_bytes", s.program->packed_bytes().value);

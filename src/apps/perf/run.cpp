@@ -11,7 +11,6 @@ namespace {
 
 struct Options {
   std::string model, inputs, outputs;
-  std::string precision = "exact";
   int threads = 0;
 };
 
@@ -46,10 +45,8 @@ Status run_model(const Options& options) {
     shapes.push_back(tensor.shape());
     query.tensors.push_back(tensor.view());
   }
-  MOTET_ASSIGN(auto precision, parse_precision(options.precision));
   // One run is not worth measuring layouts for.
-  MOTET_ASSIGN(auto program,
-               model->compile(shapes, {.max_width = session->threads(), .precision = precision, .calibrate = false}));
+  MOTET_ASSIGN(auto program, model->compile(shapes, {.max_width = session->threads(), .calibrate = false}));
   MOTET_ASSIGN(auto execution, engine::Execution::create({{program, 0}}, {query}, false));
   engine::RunState state = engine::RunState::kPaused;
   session->run([&](device::Team& team) { state = execution->run(team); });
@@ -71,7 +68,6 @@ int run_main(int argc, char** argv) {
   app.add_option("--threads", options.threads, "cores to use; 0 for all that the machine allows")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  add_precision_flag(app, options.precision);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -1,6 +1,5 @@
 #include "apps/perf/session.h"
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <condition_variable>
 #include <fstream>
@@ -123,17 +122,6 @@ Result<std::optional<ops::Layout>> parse_layout(const std::string& text) {
   if (text == "nhwc") return Choice(ops::Layout::kNhwc);
   if (text == "any") return Choice(ops::Layout::kRowMajor);
   return invalid_argument("layout '" + text + "'; measured, nChw16c, nChw8c, nhwc and any are accepted");
-}
-
-void add_precision_flag(CLI::App& app, std::string& precision) {
-  app.add_option("--precision", precision,
-                 "exact (fp32) or bf16 (needs AVX512_BF16 or AMX): how far convolutions and products may be rounded")
-      ->capture_default_str();
-}
-
-Result<engine::Precision> parse_precision(const std::string& text) {
-  if (auto precision = engine::precision_of(text)) return *precision;
-  return invalid_argument("precision '" + text + "'; exact, bf16 and int8 are accepted");
 }
 
 Result<std::pair<std::string, double>> parse_value(const std::string& text) {

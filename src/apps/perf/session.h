@@ -15,10 +15,6 @@
 #include "compute/device/team.h"
 #include "compute/engine/program.h"
 
-namespace CLI {
-class App;
-}
-
 namespace motet {
 
 // The file to read: `path` itself, or for a model's folder in a repository the model.onnx of its highest version.
@@ -38,10 +34,6 @@ Result<std::pair<std::string, double>> parse_value(const std::string& text);
 // Inputs filled with the values given by name, else drawn from a fixed stream: f32 in [0, 1), zeros for other types. An
 // Error names an input that the program does not have, or that holds no numbers.
 Result<std::vector<Tensor>> draw_inputs(const engine::Program& program, const std::map<std::string, double>& values);
-
-// The flag --precision, as inspect, perf and run take it, and its value: "exact", "bf16", "int8".
-void add_precision_flag(CLI::App& app, std::string& precision);
-Result<engine::Precision> parse_precision(const std::string& text);
 
 // "nChw16c", "nChw8c", "nhwc", "any" as --layout takes them; nothing for "measured".
 Result<std::optional<ops::Layout>> parse_layout(const std::string& text);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "compute/engine/dynamic.h"
 #include "compute/engine/lowering.h"
 #include "compute/engine/survey.h"
 #include "compute/ops/onednn/onednn.h"
@@ -97,16 +98,6 @@ Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<con
   return best.program;
 }
 
-// Refuses a precision for which this CPU has no instructions.
-Status expect_precision(Precision precision) {
-  if (precision == Precision::kBf16 && !ops::onednn::has_bf16())
-    return unsupported("precision bf16 needs AVX512_BF16 or AMX; this CPU has " + ops::onednn::isa_name() +
-                       "; exact is possible");
-  if (precision == Precision::kInt8)
-    return unsupported("precision int8: nothing quantises a model of fp32; exact and bf16 are accepted");
-  return {};
-}
-
 }  // namespace
 
 graph::Evaluator reference_evaluator() {
@@ -144,10 +135,8 @@ Result<Shaped> with_shapes(const Graph& graph, const std::vector<Shape>& shapes)
   return shaped;
 }
 
-Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, const std::vector<Shape>& shapes,
-                                                       const CompileOptions& options, ops::WeightCache& weights,
-                                                       std::optional<Layout>& layout) {
-  MOTET_RETURN_IF_ERROR(expect_precision(options.precision));
+Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>& shapes, const CompileOptions& options,
+                                 ops::WeightCache& weights, std::optional<Layout>& layout) {
   MOTET_ASSIGN(Shaped shaped, with_shapes(prepared, shapes));
   graph::PassContext context{.evaluate = reference_evaluator(), .symbols = std::move(shaped.symbols)};
   SteadyClock clock;
@@ -155,10 +144,15 @@ Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, co
   LoweringOptions lowering{.max_width = std::max(1, options.max_width),
                            .preferred = options.layout.value_or(layout.value_or(ops::onednn::blocked_layout())),
                            .weights = &weights,
-                           .precision = options.precision,
                            .quantum = options.quantum,
                            .disabled_passes = options.disabled_passes,
                            .evaluate = context.evaluate};
+  if (depends_on_data(*shaped.graph)) {
+    MOTET_ASSIGN(auto dynamic, DynamicProgram::create(shaped.graph, options, &weights));
+    dynamic->set_passes(std::move(reports));
+    if (options.calibrate) dynamic->calibrate();
+    return ProgramPtr(std::move(dynamic));
+  }
   std::shared_ptr<CompiledProgram> program;
   if (!layout && !options.layout && options.calibrate && has_layout_choice(*shaped.graph)) {
     MOTET_ASSIGN(program, lower_fastest(shaped.graph, lowering, layout));
@@ -168,7 +162,7 @@ Result<std::shared_ptr<CompiledProgram>> compile_graph(const Graph& prepared, co
     program = std::move(cut.program);
   }
   program->pass_reports = std::move(reports);
-  return program;
+  return ProgramPtr(std::move(program));
 }
 
 }  // namespace motet::engine

@@ -27,8 +27,9 @@ Result<Shaped> with_shapes(const graph::Graph& graph, const std::vector<Shape>& 
 
 // Compiles `prepared` for `shapes`. `layout` is the layout chosen for this model before; where there is none yet and
 // the options allow measuring, the candidates are timed and the fastest is left there.
-Result<std::shared_ptr<CompiledProgram>> compile_graph(const graph::Graph& prepared, const std::vector<Shape>& shapes,
-                                                       const CompileOptions& options, ops::WeightCache& weights,
-                                                       std::optional<ops::Layout>& layout);
+// A graph that needs data for its shapes becomes a DynamicProgram.
+Result<ProgramPtr> compile_graph(const graph::Graph& prepared, const std::vector<Shape>& shapes,
+                                 const CompileOptions& options, ops::WeightCache& weights,
+                                 std::optional<ops::Layout>& layout);
 
 }  // namespace motet::engine

@@ -23,6 +23,11 @@ std::shared_ptr<std::byte> allocate_output(size_t bytes) {
 
 int64_t rows_of(const TensorView& view) { return view.shape.empty() ? 0 : view.shape[0]; }
 
+// False if the program knows an extent only when it has run.
+bool extents_known(const Port& port) {
+  return std::all_of(port.shape.begin(), port.shape.end(), [](int64_t extent) { return extent >= 0; });
+}
+
 const Runnable& runnable(const Part& part) { return static_cast<const Runnable&>(*part.program); }
 
 class BatchExecution final : public Execution {
@@ -51,21 +56,26 @@ class BatchExecution final : public Execution {
   Tensor output(size_t query, size_t output) const override;
 
  private:
+  Tensor taken_of(size_t query, size_t output) const;
   Status check_queries();
   Status check_parts();
   Status allocate();
   void begin_part();
-  void end_part();
+  Status end_part();
   // The rows of input `port` that this part takes: in place if one query has them all, else gathered into `staging`.
   std::byte* gather(size_t port, std::byte* staging) const;
   size_t row_bytes(const Port& port) const;
+  // Keeps output `port` of the part that ran, whose extents only the run knew.
+  Status take(size_t port);
+  // True if what a program gives for its rows is divided: among several queries, or between rows and padding.
+  bool shares_rows() const;
 
   // Constant after prepare().
   std::vector<Part> parts_;
   std::vector<QueryInputs> queries_;
   const bool batched_;
-  std::vector<int64_t> first_row_;  // per query, and one past the last
-  std::vector<std::shared_ptr<std::byte>> outputs_;
+  std::vector<int64_t> first_row_;                   // per query, and one past the last
+  std::vector<std::shared_ptr<std::byte>> outputs_;  // null where extents are not known
   int64_t total_ = 0;
 
   // The leader's.
@@ -73,6 +83,7 @@ class BatchExecution final : public Execution {
   std::mutex run_mutex_;                            // held where run_ changes, and to cancel it from another thread
   std::unique_ptr<Run> run_;                        // of the part that runs
   std::vector<std::shared_ptr<std::byte>> padded_;  // outputs of a padded part, per port
+  std::vector<Tensor> taken_;                       // outputs whose extents were not known, per port
   size_t part_ = 0;
   int64_t part_row_ = 0;  // first row of the part that runs
   int64_t steps_before_ = 0;
@@ -116,6 +127,11 @@ Status BatchExecution::check_parts() {
     if (!batched_) continue;
     for (const auto* ports : {&part.program->inputs(), &part.program->outputs()}) {
       for (const Port& port : *ports) {
+        if (!extents_known(port)) {
+          if (parts_.size() == 1) continue;
+          return invalid_argument("several programs for a batch whose output '" + port.name + "' is " +
+                                  shape_to_string(port.shape) + "; one is possible where an extent depends on data");
+        }
         int64_t size = port.shape.empty() ? 0 : port.shape[0];
         bool padded_output = ports == &part.program->outputs() && size != part.program->inputs().front().shape[0];
         if (part.rows < 1 || part.rows > size || padded_output)
@@ -143,7 +159,12 @@ Status BatchExecution::allocate() {
   }
   MOTET_ASSIGN(device::Arena taken, take_arena(arena));
   arena_.emplace(std::move(taken));
+  taken_.resize(parts_.front().program->outputs().size());
   for (const Port& port : parts_.front().program->outputs()) {
+    if (!extents_known(port)) {
+      outputs_.push_back(nullptr);
+      continue;
+    }
     size_t bytes = row_bytes(port) * static_cast<size_t>(first_row_.back());
     outputs_.push_back(allocate_output(bytes));
     if (!outputs_.back())
@@ -189,7 +210,10 @@ void BatchExecution::begin_part() {
   std::vector<std::byte*> outputs;
   for (size_t o = 0; o < program.outputs().size(); ++o) {
     const Port& port = program.outputs()[o];
-    if (padded) {
+    if (!extents_known(port)) {
+      if (padded) padded_.push_back(nullptr);
+      outputs.push_back(nullptr);
+    } else if (padded) {
       padded_.push_back(allocate_output(row_bytes(port) * static_cast<size_t>(port.shape[0])));
       MOTET_CHECK(padded_.back() != nullptr, "memory for a padded output");
       outputs.push_back(padded_.back().get());
@@ -203,9 +227,28 @@ void BatchExecution::begin_part() {
   if (kill_.load(std::memory_order_acquire)) run_->cancel();
 }
 
-void BatchExecution::end_part() {
+bool BatchExecution::shares_rows() const {
+  const Part& part = parts_.front();
+  return batched_ && (queries_.size() > 1 || part.rows != part.program->inputs()[0].shape[0]);
+}
+
+Status BatchExecution::take(size_t port) {
+  Tensor tensor = run_->take_output(port);
+  const Program& program = *parts_.front().program;
+  if (shares_rows() && rows_of(tensor.view()) != program.inputs()[0].shape[0])
+    return unsupported("output '" + program.outputs()[port].name + "' came as " + shape_to_string(tensor.shape()) +
+                       " for " + std::to_string(program.inputs()[0].shape[0]) +
+                       " rows of several queries or of padding; only rows can be given back to their queries");
+  taken_[port] = std::move(tensor);
+  return {};
+}
+
+Status BatchExecution::end_part() {
   const Runnable& program = runnable(parts_[part_]);
+  for (size_t o = 0; o < taken_.size(); ++o)
+    if (!extents_known(program.outputs()[o])) MOTET_RETURN_IF_ERROR(take(o));
   for (size_t o = 0; o < padded_.size(); ++o) {
+    if (padded_[o] == nullptr) continue;
     size_t row = row_bytes(program.outputs()[o]);
     std::memcpy(outputs_[o].get() + static_cast<size_t>(part_row_) * row, padded_[o].get(),
                 static_cast<size_t>(parts_[part_].rows) * row);
@@ -216,6 +259,7 @@ void BatchExecution::end_part() {
   ++part_;
   std::lock_guard lock(run_mutex_);
   run_.reset();
+  return {};
 }
 
 RunState BatchExecution::step(device::Team& team) {
@@ -232,7 +276,10 @@ RunState BatchExecution::step(device::Team& team) {
   }
   done_.store(steps_before_ + run_->steps_done(), std::memory_order_release);
   if (!run_->done()) return RunState::kPaused;
-  end_part();
+  if (Status ended = end_part(); !ended.ok()) {
+    failure_ = ended.error();
+    return last_ = RunState::kFailed;
+  }
   if (part_ == parts_.size()) last_ = RunState::kFinished;
   return last_;
 }
@@ -250,9 +297,19 @@ const Error& BatchExecution::failure() const {
   return failure_;
 }
 
+Tensor BatchExecution::taken_of(size_t query, size_t output) const {
+  const Tensor& whole = taken_[output];
+  if (!shares_rows()) return whole;
+  TensorView view = whole.view();
+  view.data += view.bytes() / static_cast<size_t>(view.shape[0]) * static_cast<size_t>(first_row_[query]);
+  view.shape[0] = first_row_[query + 1] - first_row_[query];
+  return Tensor(std::move(view), whole.owner());
+}
+
 Tensor BatchExecution::output(size_t query, size_t output) const {
   MOTET_CHECK(last_ == RunState::kFinished, "output() of an execution that has not finished");
   const Port& port = parts_.front().program->outputs()[output];
+  if (outputs_[output] == nullptr) return taken_of(query, output);
   TensorView view{port.dtype, port.shape, outputs_[output].get()};
   if (batched_) {
     view.shape[0] = first_row_[query + 1] - first_row_[query];

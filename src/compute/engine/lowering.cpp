@@ -8,9 +8,7 @@
 #include "base/clock.h"
 #include "compute/engine/copy_kernel.h"
 #include "compute/engine/memory_plan.h"
-#include "compute/engine/storage.h"
 #include "compute/engine/work.h"
-#include "compute/ops/onednn/onednn.h"
 #include "compute/ops/registry.h"
 
 namespace motet::engine {
@@ -25,18 +23,10 @@ using ops::TensorSpec;
 
 constexpr int kForever = std::numeric_limits<int>::max();
 
-// Where a value can be found, and in which form.
+// Where a value can be found, and in which layout.
 struct Location {
   int buffer = kNoBuffer;
   Layout layout = Layout::kRowMajor;
-  DType dtype = DType::kF32;
-};
-
-// What a node is planned with.
-struct Operands {
-  std::vector<TensorSpec> inputs, outputs;
-  std::vector<const Tensor*> constants;
-  std::unique_ptr<bool[]> present;
 };
 
 int64_t block_of(Layout layout) { return layout == Layout::kNChw8c ? 8 : layout == Layout::kNChw16c ? 16 : 1; }
@@ -60,14 +50,6 @@ const char* layout_name(Layout layout) {
     case Layout::kRowMajor: return "row-major";
   }
   return "?";
-}
-
-std::string copy_name(const TensorSpec& from, const TensorSpec& to) {
-  std::string name = "reorder";
-  if (from.layout != to.layout) name += std::string(" ") + layout_name(from.layout) + "->" + layout_name(to.layout);
-  if (from.dtype != to.dtype)
-    name += " " + std::string(dtype_kserve_name(from.dtype)) + "->" + std::string(dtype_kserve_name(to.dtype));
-  return name;
 }
 
 std::string step_name(const Node& node) {
@@ -110,22 +92,15 @@ class Lowering {
                                                       std::vector<StepOperand>& inputs);
   Status lower_kernel(int index, const Node& node);
   int parts_of(const std::string& key, Nanos estimate) const;
-  Result<Operands> operands_of(const Node& node, bool lowered) const;
-  Result<ops::Planned> plan(int index, const Node& node, Operands& operands, Step& step);
-  Status place_output(int index, const Node& node, const ops::Kernel& kernel, const TensorSpec& planned, size_t output,
-                      Step& step);
+  Status place_output(int index, const Node& node, const ops::Kernel& kernel, size_t output, Step& step);
   Status bind_outputs();
   void lay_out();
 
-  // As the value lies where it was made; as the graph has it if it was not made yet.
   Result<TensorSpec> spec_of(ValueId id) const;
-  StepOperand operand(ValueId id, int buffer, DType dtype) const;
-  StepOperand operand(ValueId id, int buffer) const { return operand(id, buffer, *dtypes_[static_cast<size_t>(id)]); }
+  StepOperand operand(ValueId id, int buffer) const;
   int add_buffer(Buffer buffer, ValueId holder);
-  // The buffer that has the value in `layout` and type, by a copy if there is none yet.
-  Result<int> deliver(ValueId id, Layout layout, DType dtype);
-  // The same in the type that the graph gives it.
-  Result<int> deliver(ValueId id, Layout layout) { return deliver(id, layout, *dtypes_[static_cast<size_t>(id)]); }
+  // The buffer that has the value in `layout`, by a copy if there is none yet.
+  Result<int> deliver(ValueId id, Layout layout);
   Result<int> deliver_constant(ValueId id, const TensorSpec& plain, Layout layout);
   std::string key_of(const Node& node) const;
   // For people: many exporters leave nodes unnamed.
@@ -142,7 +117,6 @@ class Lowering {
   std::vector<std::vector<Location>> locations_;  // per value; the first is where it was made
   std::vector<int> last_use_;                     // per value: index of the last node that reads it
   std::vector<std::vector<ValueId>> holders_;     // per buffer: values that lie in it
-  Storage storage_;                               // empty if nothing is lowered
   std::unordered_map<std::string_view, ValueId> by_name_;
 };
 
@@ -169,7 +143,7 @@ Status Lowering::take_inputs() {
     ValueId id = graph_->inputs[i];
     MOTET_ASSIGN(TensorSpec spec, spec_of(id));
     int buffer = add_buffer({.kind = Buffer::Kind::kInput, .bytes = spec.bytes(), .port = i}, id);
-    locations_[static_cast<size_t>(id)] = {{buffer, Layout::kRowMajor, spec.dtype}};
+    locations_[static_cast<size_t>(id)] = {{buffer, Layout::kRowMajor}};
     program_->input_ports.push_back({graph_->value(id).name, spec.dtype, spec.shape});
   }
   return {};
@@ -199,12 +173,13 @@ Result<TensorSpec> Lowering::spec_of(ValueId id) const {
   if (!shapes_[i])
     return unsupported("the shape of value '" + name + "' depends on data; shapes must follow from the inputs' shapes");
   if (!dtypes_[i]) return unsupported("the type of value '" + name + "' is not known");
-  if (locations_[i].empty()) return TensorSpec{*dtypes_[i], *shapes_[i]};
-  return TensorSpec{locations_[i].front().dtype, *shapes_[i], locations_[i].front().layout};
+  Layout layout = locations_[i].empty() ? Layout::kRowMajor : locations_[i].front().layout;
+  return TensorSpec{*dtypes_[i], *shapes_[i], layout};
 }
 
-StepOperand Lowering::operand(ValueId id, int buffer, DType dtype) const {
-  return {buffer, TensorView{dtype, *shapes_[static_cast<size_t>(id)], nullptr}};
+StepOperand Lowering::operand(ValueId id, int buffer) const {
+  auto i = static_cast<size_t>(id);
+  return {buffer, TensorView{*dtypes_[i], *shapes_[i], nullptr}};
 }
 
 int Lowering::add_buffer(Buffer buffer, ValueId holder) {
@@ -248,7 +223,7 @@ Result<int> Lowering::deliver_constant(ValueId id, const TensorSpec& plain, Layo
   TensorSpec wanted = plain;
   wanted.layout = layout;
   MOTET_ASSIGN(ops::KernelPtr kernel, ops::plan_reorder(plain, wanted, 1));
-  Tensor copy = Tensor::zeros(DType::kU8, {static_cast<int64_t>(wanted.bytes())});
+  Tensor copy = Tensor::zeros(DType::kF32, {static_cast<int64_t>(wanted.bytes() / sizeof(float))});
   Tensor scratch = Tensor::zeros(DType::kU8, {static_cast<int64_t>(kernel->scratch_bytes())});
   TensorView from = constant.view();
   TensorView to{plain.dtype, plain.shape, copy.view().data};
@@ -256,34 +231,34 @@ Result<int> Lowering::deliver_constant(ValueId id, const TensorSpec& plain, Layo
   return add_buffer({.kind = Buffer::Kind::kConstant, .bytes = wanted.bytes(), .constant = std::move(copy)}, id);
 }
 
-Result<int> Lowering::deliver(ValueId id, Layout layout, DType dtype) {
+Result<int> Lowering::deliver(ValueId id, Layout layout) {
   auto i = static_cast<size_t>(id);
   MOTET_ASSIGN(TensorSpec spec, spec_of(id));
   for (const Location& location : locations_[i])
-    if (location.dtype == dtype && same_bytes(spec.shape, location.layout, layout)) return location.buffer;
+    if (same_bytes(spec.shape, location.layout, layout)) return location.buffer;
   if (graph_->value(id).constant) {
-    MOTET_ASSIGN(int buffer, deliver_constant(id, {*dtypes_[i], *shapes_[i]}, layout));
-    locations_[i].push_back({buffer, layout, *dtypes_[i]});
+    MOTET_ASSIGN(int buffer, deliver_constant(id, spec, layout));
+    locations_[i].push_back({buffer, layout});
     return buffer;
   }
   if (locations_[i].empty()) return internal_error("value '" + graph_->value(id).name + "' is used before it is made");
   TensorSpec wanted = spec;
   wanted.layout = layout;
-  wanted.dtype = dtype;
-  const std::string form = copy_name(spec, wanted);
   Step step;
-  step.key = graph_->value(id).name + " by " + form;
+  step.key = graph_->value(id).name + " as " + layout_name(layout);
   step.parts = parts_of(step.key, time_to_move(spec.bytes() + wanted.bytes()));
   MOTET_ASSIGN(ops::KernelPtr kernel, ops::plan_reorder(spec, wanted, step.parts));
   int buffer = add_buffer({.kind = Buffer::Kind::kArena, .bytes = wanted.bytes()}, id);
-  StepInfo info{.node = graph_->value(id).name, .op = form, .implementation = kernel->implementation()};
-  step.inputs = {operand(id, locations_[i].front().buffer, spec.dtype)};
-  step.outputs = {operand(id, buffer, dtype)};
+  StepInfo info{.node = graph_->value(id).name,
+                .op = std::string("reorder ") + layout_name(spec.layout) + "->" + layout_name(layout),
+                .implementation = kernel->implementation()};
+  step.inputs = {operand(id, locations_[i].front().buffer)};
+  step.outputs = {operand(id, buffer)};
   if (kernel->scratch_bytes() > 0)
     step.scratch = add_buffer({.kind = Buffer::Kind::kArena, .bytes = kernel->scratch_bytes()}, kNoValue);
   step.kernel = std::move(kernel);
   add_step(std::move(step), std::move(info));
-  locations_[i].push_back({buffer, layout, dtype});
+  locations_[i].push_back({buffer, layout});
   return buffer;
 }
 
@@ -332,8 +307,8 @@ Status Lowering::lower_alias(const Node& node) {
                             " does not have the elements of " + shape_to_string(result.shape));
   // Only what keeps the shape may keep a layout other than row-major.
   Layout layout = same_shape ? source.layout : Layout::kRowMajor;
-  MOTET_ASSIGN(int buffer, deliver(node.inputs[0], layout, source.dtype));
-  locations_[to] = {{buffer, layout, source.dtype}};
+  MOTET_ASSIGN(int buffer, deliver(node.inputs[0], layout));
+  locations_[to] = {{buffer, layout}};
   holders_[static_cast<size_t>(buffer)].push_back(node.outputs[0]);
   return {};
 }
@@ -355,7 +330,7 @@ Result<std::shared_ptr<CompiledProgram>> Lowering::lower_body(const Node& node, 
       continue;
     }
     MOTET_ASSIGN(TensorSpec spec, spec_of(outer));
-    value.dtype = dtypes_[static_cast<size_t>(outer)];
+    value.dtype = spec.dtype;
     value.shape.emplace();
     for (int64_t extent : spec.shape) value.shape->push_back({.extent = extent});
     MOTET_ASSIGN(int buffer, deliver(outer, Layout::kRowMajor));
@@ -393,7 +368,7 @@ Status Lowering::lower_branch(const Node& node) {
     dtypes_[static_cast<size_t>(id)] = a.dtype;
     MOTET_ASSIGN(TensorSpec spec, spec_of(id));
     int buffer = add_buffer({.kind = Buffer::Kind::kArena, .bytes = spec.bytes()}, id);
-    locations_[static_cast<size_t>(id)] = {{buffer, Layout::kRowMajor, spec.dtype}};
+    locations_[static_cast<size_t>(id)] = {{buffer, Layout::kRowMajor}};
     step.outputs.push_back(operand(id, buffer));
   }
   step.inputs = {branch->condition};
@@ -427,14 +402,13 @@ bool Lowering::may_destroy(int buffer, int index) const {
                      [&](ValueId id) { return last_use_[static_cast<size_t>(id)] <= index; });
 }
 
-Status Lowering::place_output(int index, const Node& node, const ops::Kernel& kernel, const TensorSpec& planned,
-                              size_t output, Step& step) {
+Status Lowering::place_output(int index, const Node& node, const ops::Kernel& kernel, size_t output, Step& step) {
   ValueId id = node.outputs[output];
   if (id == kNoValue) {
     step.outputs.emplace_back();
     return {};
   }
-  TensorSpec spec = planned;
+  MOTET_ASSIGN(TensorSpec spec, spec_of(id));
   spec.layout = kernel.output_layout(output);
   size_t bytes = spec.bytes();
   int input = kernel.output_in_place_of(output);
@@ -456,68 +430,38 @@ Status Lowering::place_output(int index, const Node& node, const ops::Kernel& ke
     }
   }
   if (buffer == kNoBuffer) buffer = add_buffer({.kind = Buffer::Kind::kArena, .bytes = bytes}, id);
-  locations_[static_cast<size_t>(id)] = {{buffer, spec.layout, spec.dtype}};
-  step.outputs.push_back(operand(id, buffer, spec.dtype));
+  locations_[static_cast<size_t>(id)] = {{buffer, spec.layout}};
+  step.outputs.push_back(operand(id, buffer));
   return {};
 }
 
-// The operands as they lie, in the graph's types; if `lowered`, f32 ones that are not constant as bf16.
-Result<Operands> Lowering::operands_of(const Node& node, bool lowered) const {
-  Operands operands{.inputs = std::vector<TensorSpec>(node.inputs.size()),
-                    .outputs = std::vector<TensorSpec>(node.outputs.size()),
-                    .constants = std::vector<const Tensor*>(node.inputs.size(), nullptr),
-                    .present = std::make_unique<bool[]>(node.inputs.size())};
+Status Lowering::lower_kernel(int index, const Node& node) {
+  std::vector<TensorSpec> inputs(node.inputs.size());
+  std::vector<TensorSpec> outputs(node.outputs.size());
+  std::vector<const Tensor*> constants(node.inputs.size(), nullptr);
+  auto present = std::make_unique<bool[]>(node.inputs.size());
   for (size_t i = 0; i < node.inputs.size(); ++i) {
-    ValueId id = node.inputs[i];
-    operands.present[i] = id != kNoValue;
-    if (id == kNoValue) continue;
-    MOTET_ASSIGN(operands.inputs[i], spec_of(id));
-    DType& dtype = operands.inputs[i].dtype;
-    dtype = *dtypes_[static_cast<size_t>(id)];
-    if (graph_->value(id).constant)
-      operands.constants[i] = &*graph_->value(id).constant;
-    else if (lowered && dtype == DType::kF32)
-      dtype = DType::kBF16;
+    present[i] = node.inputs[i] != kNoValue;
+    if (!present[i]) continue;
+    MOTET_ASSIGN(inputs[i], spec_of(node.inputs[i]));
+    if (graph_->value(node.inputs[i]).constant) constants[i] = &*graph_->value(node.inputs[i]).constant;
   }
   for (size_t o = 0; o < node.outputs.size(); ++o) {
     if (node.outputs[o] == kNoValue) continue;
-    MOTET_ASSIGN(operands.outputs[o], spec_of(node.outputs[o]));
-    if (lowered && storage_.values[static_cast<size_t>(node.outputs[o])]) operands.outputs[o].dtype = DType::kBF16;
+    MOTET_ASSIGN(outputs[o], spec_of(node.outputs[o]));
   }
-  return operands;
-}
-
-Result<ops::Planned> Lowering::plan(int index, const Node& node, Operands& operands, Step& step) {
-  std::vector<ops::Refusal> refusals;
-  for (bool lowered : {true, false}) {
-    if (lowered && (storage_.nodes.empty() || !storage_.nodes[static_cast<size_t>(index)])) continue;
-    MOTET_ASSIGN(operands, operands_of(node, lowered));
-    step.parts = parts_of(step.key, pessimistic_time(node, operands.inputs, operands.outputs));
-    ops::NodeRequest request{.node = node,
-                             .inputs = operands.inputs,
-                             .present = {operands.present.get(), node.inputs.size()},
-                             .constants = operands.constants,
-                             .outputs = operands.outputs,
-                             .preferred = options_.preferred,
-                             .max_width = step.parts,
-                             .weights = options_.weights,
-                             .lowered = lowered};
-    auto planned = ops::plan_kernel(request);
-    if (planned.ok()) {
-      planned->refusals.insert(planned->refusals.begin(), refusals.begin(), refusals.end());
-      return planned;
-    }
-    if (!lowered) return planned;
-    refusals.push_back({"bf16", planned.error().message});
-  }
-  return internal_error("a node that was not planned");
-}
-
-Status Lowering::lower_kernel(int index, const Node& node) {
   Step step;
   step.key = key_of(node);
-  Operands operands;
-  auto planned = plan(index, node, operands, step);
+  step.parts = parts_of(step.key, pessimistic_time(node, inputs, outputs));
+  ops::NodeRequest request{.node = node,
+                           .inputs = inputs,
+                           .present = {present.get(), node.inputs.size()},
+                           .constants = constants,
+                           .outputs = outputs,
+                           .preferred = options_.preferred,
+                           .max_width = step.parts,
+                           .weights = options_.weights};
+  auto planned = ops::plan_kernel(request);
   if (!planned.ok()) {
     Error error = planned.error();
     error.message = "node '" + name_of(node) + "': " + error.message;
@@ -525,16 +469,14 @@ Status Lowering::lower_kernel(int index, const Node& node) {
   }
   const ops::Kernel& kernel = *planned->kernel;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (!operands.present[i]) {
+    if (!present[i]) {
       step.inputs.emplace_back();
       continue;
     }
-    DType dtype = operands.inputs[i].dtype;
-    MOTET_ASSIGN(int buffer, deliver(node.inputs[i], kernel.input_layout(i), dtype));
-    step.inputs.push_back(operand(node.inputs[i], buffer, dtype));
+    MOTET_ASSIGN(int buffer, deliver(node.inputs[i], kernel.input_layout(i)));
+    step.inputs.push_back(operand(node.inputs[i], buffer));
   }
-  for (size_t o = 0; o < node.outputs.size(); ++o)
-    MOTET_RETURN_IF_ERROR(place_output(index, node, kernel, operands.outputs[o], o, step));
+  for (size_t o = 0; o < node.outputs.size(); ++o) MOTET_RETURN_IF_ERROR(place_output(index, node, kernel, o, step));
   if (kernel.scratch_bytes() > 0)
     step.scratch = add_buffer({.kind = Buffer::Kind::kArena, .bytes = kernel.scratch_bytes()}, kNoValue);
   StepInfo info{.node = name_of(node),
@@ -553,7 +495,6 @@ Status Lowering::bind_outputs() {
     ValueId id = graph_->outputs[o];
     MOTET_ASSIGN(TensorSpec spec, spec_of(id));
     spec.layout = Layout::kRowMajor;
-    spec.dtype = *dtypes_[static_cast<size_t>(id)];
     MOTET_ASSIGN(int buffer, deliver(id, Layout::kRowMajor));
     Buffer& made = program_->buffers[static_cast<size_t>(buffer)];
     if (made.kind == Buffer::Kind::kArena && made.bytes == spec.bytes()) {
@@ -602,14 +543,12 @@ Result<std::shared_ptr<CompiledProgram>> Lowering::run() {
   MOTET_RETURN_IF_ERROR(take_values());
   MOTET_RETURN_IF_ERROR(take_inputs());
   find_last_uses();
-  if (options_.precision != Precision::kExact && ops::onednn::has_bf16()) storage_ = bf16_storage(*graph_);
   for (size_t i = 0; i < graph_->nodes.size(); ++i)
     MOTET_RETURN_IF_ERROR(lower_node(static_cast<int>(i), graph_->nodes[i]));
   MOTET_RETURN_IF_ERROR(bind_outputs());
   lay_out();
   program_->preferred = options_.preferred;
   program_->quantum = options_.quantum;
-  program_->chosen_precision = options_.precision;
   program_->graph = graph_;
   return program_;
 }

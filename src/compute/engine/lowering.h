@@ -20,7 +20,6 @@ struct LoweringOptions {
   int max_width = 1;
   ops::Layout preferred = ops::Layout::kRowMajor;  // of convolutions and what follows them
   ops::WeightCache* weights = nullptr;
-  Precision precision = Precision::kExact;
   Nanos quantum = kNever;                 // ops that may take longer are planned in more parts than cores
   std::map<std::string, int> parts;       // per step's key, where it is known better than by estimate
   std::set<std::string> disabled_passes;  // for the bodies of branches

@@ -123,8 +123,8 @@ class LoadedModel final : public Model {
   }
 
  private:
-  using Key =
-      std::tuple<std::vector<Shape>, int, std::set<std::string>, std::optional<ops::Layout>, Precision, Nanos, bool>;
+  using Key = std::tuple<std::vector<Shape>, int, std::set<std::string>, std::optional<ops::Layout>, Precision, Nanos,
+                         bool, Bytes>;
 
   Result<std::shared_ptr<const Graph>> prepared(const std::set<std::string>& disabled);
 
@@ -140,7 +140,7 @@ class LoadedModel final : public Model {
   // Guarded by compile_mutex_.
   std::mutex compile_mutex_;
   std::map<std::set<std::string>, std::shared_ptr<const Graph>> prepared_;  // by disabled passes
-  std::map<Precision, std::optional<ops::Layout>> layouts_;                 // as measured
+  std::optional<ops::Layout> layout_;
 
   // Guarded by programs_mutex_, which no one holds while compiling.
   std::mutex programs_mutex_;
@@ -160,8 +160,8 @@ Result<std::shared_ptr<const Graph>> LoadedModel::prepared(const std::set<std::s
 }
 
 Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) {
-  Key key{input_shapes,    options.max_width, options.disabled_passes, options.layout, options.precision,
-          options.quantum, options.lanes};
+  Key key{input_shapes,      options.max_width, options.disabled_passes, options.layout,
+          options.precision, options.quantum,   options.lanes,           options.growth};
   auto find = [&]() -> ProgramPtr {
     std::lock_guard lock(programs_mutex_);
     auto found = programs_.find(key);
@@ -171,7 +171,7 @@ Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, 
   std::lock_guard one_at_a_time(compile_mutex_);
   if (ProgramPtr program = find()) return program;
   MOTET_ASSIGN(auto graph, prepared(options.disabled_passes));
-  MOTET_ASSIGN(auto compiled, compile_graph(*graph, input_shapes, options, weights_, layouts_[options.precision]));
+  MOTET_ASSIGN(auto compiled, compile_graph(*graph, input_shapes, options, weights_, layout_));
   std::lock_guard lock(programs_mutex_);
   return programs_.emplace(std::move(key), std::move(compiled)).first->second;
 }

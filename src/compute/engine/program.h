@@ -53,6 +53,8 @@ struct CompileOptions {
   Precision precision = Precision::kExact;
   Nanos quantum = Nanos::from_millis(1);  // no step is longer at width 1, by prediction, where its op can be cut
   bool lanes = false;     // branches of the graph become lanes that may run at once on parts of a partition
+  // What one run may take for values whose size depends on data; more is refused when it comes to that.
+  Bytes growth{int64_t{512} << 20};
   bool calibrate = true;  // time each step well, and the first time choose the layout by measuring; else one quick run
   // Layout of convolutions; where absent, what was measured to be fastest for this model, or what suits the CPU.
   std::optional<ops::Layout> layout;

@@ -172,6 +172,22 @@ Status pad(Inference& n) {
   return {};
 }
 
+// The only element of a constant of a number type, as an extent.
+std::optional<Dim> extent_of(const Tensor* constant) {
+  if (constant == nullptr || constant->view().elements() != 1) return std::nullopt;
+  double value = 0;
+  switch (constant->dtype()) {
+    case DType::kU8: value = constant->view().as<uint8_t>()[0]; break;
+    case DType::kI8: value = constant->view().as<int8_t>()[0]; break;
+    case DType::kI32: value = constant->view().as<int32_t>()[0]; break;
+    case DType::kF32: value = constant->view().as<float>()[0]; break;
+    case DType::kF64: value = constant->view().as<double>()[0]; break;
+    default: return std::nullopt;
+  }
+  constexpr double kMost = 1e15;
+  return value >= 0 && value <= kMost ? std::optional(dim_of(static_cast<int64_t>(value))) : std::nullopt;
+}
+
 Status one_hot(Inference& n) {
   const SymShape* index = n.shape(0);
   std::optional<SymShape> to;
@@ -179,7 +195,7 @@ Status one_hot(Inference& n) {
     MOTET_ASSIGN(size_t axis, n.axis(n.node().int_or("axis", -1), index->size() + 1));
     to = *index;
     auto depth = n.data(1);
-    Dim extent = depth && depth->size() == 1 ? (*depth)[0].dim() : unknown_dim();
+    Dim extent = depth && depth->size() == 1 ? (*depth)[0].dim() : extent_of(n.constant(1)).value_or(unknown_dim());
     to->insert(to->begin() + static_cast<std::ptrdiff_t>(axis), extent);
   }
   n.set(0, n.dtype(2), to);

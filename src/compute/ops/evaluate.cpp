@@ -1,34 +1,13 @@
 // Computing a node on constants, for folding.
 #include <algorithm>
 
-#include "compute/graph/pass.h"
+#include "compute/ops/data_dependent.h"
 #include "compute/ops/registry.h"
+#include "compute/ops/single_node.h"
 #include "compute/ops/support/request.h"
 
 namespace motet::ops {
 namespace {
-
-// The node alone in a graph whose inputs are constants, with the types and extents of its outputs inferred.
-Result<graph::Graph> graph_of(const graph::Node& node, std::span<const Tensor* const> inputs) {
-  graph::Graph graph;
-  graph::Node copy = node;
-  for (size_t i = 0; i < copy.inputs.size(); ++i) {
-    if (copy.inputs[i] == graph::kNoValue) continue;
-    const Tensor* tensor = i < inputs.size() ? inputs[i] : nullptr;
-    if (tensor == nullptr) return unsupported("input " + std::to_string(i) + " is not a constant");
-    graph::SymShape shape;
-    for (int64_t extent : tensor->shape()) shape.push_back({extent, ""});
-    copy.inputs[i] = graph.add_value({"in" + std::to_string(i), tensor->dtype(), std::move(shape), *tensor});
-  }
-  for (size_t o = 0; o < copy.outputs.size(); ++o) {
-    if (copy.outputs[o] == graph::kNoValue) continue;
-    copy.outputs[o] = graph.add_value({"out" + std::to_string(o), std::nullopt, std::nullopt, std::nullopt});
-    graph.outputs.push_back(copy.outputs[o]);
-  }
-  graph.nodes.push_back(std::move(copy));
-  MOTET_RETURN_IF_ERROR(graph::infer_shapes(graph, {}));
-  return graph;
-}
 
 // A result's memory together with what it may point into: strings of the inputs, or of the kernel.
 struct Keep {
@@ -42,7 +21,15 @@ struct Keep {
 Result<std::vector<Tensor>> evaluate(const graph::Node& node, std::span<const Tensor* const> inputs) {
   const std::span<const Implementation> known = implementations(node.domain, node.op);
   if (known.empty()) return unsupported("no implementation of " + node.op + " is known");
-  MOTET_ASSIGN(const graph::Graph graph, graph_of(node, inputs));
+  std::vector<KnownInput> given(node.inputs.size());
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (node.inputs[i] == graph::kNoValue) continue;
+    const Tensor* tensor = i < inputs.size() ? inputs[i] : nullptr;
+    if (tensor == nullptr) return unsupported("input " + std::to_string(i) + " is not a constant");
+    given[i] = {{tensor->dtype(), tensor->shape()}, tensor};
+  }
+  if (shaped_by_data(node)) return compute_from_data(node, inputs);
+  MOTET_ASSIGN(const graph::Graph graph, infer_node(node, given));
   const graph::Node& own = graph.nodes.front();
 
   std::vector<TensorSpec> input_specs, output_specs;
@@ -67,7 +54,6 @@ Result<std::vector<Tensor>> evaluate(const graph::Node& node, std::span<const Te
     }
     const graph::Value& value = graph.value(id);
     const std::optional<Shape> shape = value.static_shape();
-    if (!shape || !value.dtype) return unsupported("type or extents of an output of " + node.op + " are unknown");
     output_specs.push_back({*value.dtype, *shape});
     MOTET_ASSIGN(int64_t count, checked_elements(*shape));
     constexpr int64_t kMostElements = int64_t{1} << 28;

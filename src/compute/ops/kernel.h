@@ -19,8 +19,8 @@ namespace motet::ops {
 
 class WeightCache;  // compute/ops/onednn/weight_cache.h
 
-// How the elements of an activation lie in memory. Only 4-D (N,C,H,W) tensors of f32, bf16, u8 or i8 take anything but
-// row-major. Blocked forms pad C up to the block with zeros, and whoever writes one keeps the padding zero.
+// How the elements of an activation lie in memory. Only 4-D (N,C,H,W) f32 tensors take anything but row-major. Blocked
+// forms pad C up to the block with zeros, and whoever writes one keeps the padding zero.
 enum class Layout : uint8_t { kRowMajor, kNhwc, kNChw8c, kNChw16c };
 
 struct TensorSpec {
@@ -46,9 +46,6 @@ struct NodeRequest {
   // least as many as cores, more where the op is to be sliced.
   int max_width = 1;
   WeightCache* weights = nullptr;            // packed weights shared by the programs of a model; null: pack privately
-  // True when the compiler chose bf16 for operands of an f32 node: whoever could only widen them refuses, since f32
-  // would be faster. Constants are f32 still.
-  bool lowered = false;
 };
 
 // Where a kernel's operands are while it runs.

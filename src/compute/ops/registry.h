@@ -34,7 +34,7 @@ struct Planned {
 // Asks each implementation in order. If all refuse: kUnsupported, naming op, version, dtypes and every reason.
 Result<Planned> plan_kernel(const NodeRequest& request);
 
-// A kernel that copies `from` to `to`, which differ in layout, in type (f32 and bf16), or both, in at most `parts` parts.
+// A kernel that copies `from` to `to`, which differ in layout only, in at most `parts` parts.
 Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to, int parts);
 
 // Computes `node` on constant inputs with the reference implementation; for folding (graph::Evaluator).

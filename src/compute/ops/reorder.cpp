@@ -1,4 +1,4 @@
-// Copies between layouts and types of one tensor, zeroing the padding of blocked ones.
+// Copies between layouts of one tensor, zeroing the padding of blocked ones.
 #include <cstring>
 
 #include "compute/ops/elementwise/layout.h"
@@ -7,7 +7,6 @@
 #include "compute/ops/support/function_kernel.h"
 #include "compute/ops/support/request.h"
 #include "compute/ops/support/strided.h"
-#include "compute/ops/vector/loops.h"
 
 namespace motet::ops {
 namespace {
@@ -45,16 +44,15 @@ Piece piece_of(const TensorSpec& from, const TensorSpec& to, int64_t step, int64
     s.push_back(src[axis]);
     d.push_back(dst[axis]);
   }
-  const size_t bytes = dtype_bytes(from.dtype);
-  const auto size = static_cast<int64_t>(bytes);
-  return {StridedCopy(e, s, d, bytes), first * src[1] * size, first * dst[1] * size};
+  const auto size = static_cast<int64_t>(sizeof(float));
+  return {StridedCopy(e, s, d, sizeof(float)), first * src[1] * size, first * dst[1] * size};
 }
 
 Result<KernelPtr> plan_plain_reorder(const TensorSpec& from, const TensorSpec& to) {
   if (from.dtype != to.dtype || from.shape != to.shape)
     return unsupported("a reorder from " + describe(from) + " to " + describe(to));
   if (from.layout == to.layout) return unsupported("a reorder between equal layouts");
-  if (from.shape.size() != 4) return unsupported("a reorder of " + describe(from));
+  if (from.shape.size() != 4 || from.dtype != DType::kF32) return unsupported("a reorder of " + describe(from));
   const int64_t channels = from.shape[1];
   int64_t step = 16;
   for (Layout layout : {from.layout, to.layout}) {
@@ -75,32 +73,9 @@ Result<KernelPtr> plan_plain_reorder(const TensorSpec& from, const TensorSpec& t
       });
 }
 
-// Between f32 and bf16 as they lie, padding included.
-Result<KernelPtr> plan_conversion(const TensorSpec& from, const TensorSpec& to) {
-  const bool widens = from.dtype == DType::kBF16 && to.dtype == DType::kF32;
-  const bool narrows = from.dtype == DType::kF32 && to.dtype == DType::kBF16;
-  if (from.layout != to.layout || from.shape != to.shape || !(widens || narrows))
-    return unsupported("a conversion from " + describe(from) + " to " + describe(to));
-  const auto count = static_cast<int64_t>(to.bytes() / dtype_bytes(to.dtype));
-  return make_kernel(
-      [count, widens](const KernelArgs& args, device::Team& team) {
-        team.for_range(count, kGrain, [&](int64_t begin, int64_t end) {
-          if (widens) {
-            vec::loops().widen(input_data<uint16_t>(args, 0) + begin, output_data<float>(args, 0) + begin, end - begin);
-          } else {
-            vec::loops().narrow(input_data<float>(args, 0) + begin, output_data<uint16_t>(args, 0) + begin,
-                                end - begin);
-          }
-        });
-      },
-      {.implementation = "own", .input_layouts = {from.layout}, .output_layout = to.layout});
-}
-
 }  // namespace
 
 Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to, int parts) {
-  Result<KernelPtr> conversion = plan_conversion(from, to);
-  if (conversion.ok()) return conversion;
   Result<KernelPtr> fast = onednn::plan_reorder(from, to, parts);
   if (fast.ok()) return fast;
   Result<KernelPtr> plain = plan_plain_reorder(from, to);

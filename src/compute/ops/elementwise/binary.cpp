@@ -8,7 +8,6 @@
 #include "compute/ops/support/dispatch.h"
 #include "compute/ops/support/function_kernel.h"
 #include "compute/ops/support/request.h"
-#include "compute/ops/support/widened.h"
 #include "compute/ops/vector/loops.h"
 
 namespace motet::ops {
@@ -52,32 +51,10 @@ std::optional<vec::Binary> fast_form(std::string_view op) {
   return std::nullopt;
 }
 
-// The loop of plan_fast where an operand is bf16.
-auto widened_run(BroadcastPlan plan, vec::Binary kind, DType a, DType b, DType y) {
-  return [plan = std::move(plan), kind, a, b, y](const KernelArgs& args, device::Team& team) {
-    const int64_t a_step = plan.inner_step(0), b_step = plan.inner_step(1);
-    team.for_range(plan.elements, kGrain, [&](int64_t begin, int64_t end) {
-      Block a_block, b_block;
-      plan.for_runs(begin, end, [&](int64_t at, int64_t n, const int64_t* offsets) {
-        for_blocks(0, n, [&](int64_t first, int64_t count) {
-          const float* left =
-              widened(a, args.inputs[0].data, offsets[0] + first * a_step, a_step == 0 ? 1 : count, a_block);
-          const float* right =
-              widened(b, args.inputs[1].data, offsets[1] + first * b_step, b_step == 0 ? 1 : count, b_block);
-          float* to = result_block(y, args.outputs[0].data, at + first, a_block);
-          vec::loops().binary(kind, left, a_step, right, b_step, to, count);
-          store_widened(y, to, args.outputs[0].data, at + first, count);
-        });
-      });
-    });
-  };
-}
-
-// Add, Sub, Mul, Div of f32 and bf16, in any layout that the operands share.
+// Add, Sub, Mul, Div of f32, in any layout that the operands share.
 Result<KernelPtr> plan_fast(const NodeRequest& request, vec::Binary kind) {
   MOTET_ASSIGN(Shape shape, broadcast_shape(request.inputs[0].shape, request.inputs[1].shape));
-  const DType result = request.outputs[0].dtype;
-  MOTET_RETURN_IF_ERROR(expect_output(request, 0, result, shape));
+  MOTET_RETURN_IF_ERROR(expect_output(request, 0, DType::kF32, shape));
   // A scalar added to padding would not leave it zero, nor would a quotient of zeros.
   const bool scalar = elements(request.inputs[0].shape) == 1 || elements(request.inputs[1].shape) == 1;
   const bool keeps_zero = kind == vec::Binary::kMul || (kind != vec::Binary::kDiv && !scalar);
@@ -87,19 +64,14 @@ Result<KernelPtr> plan_fast(const NodeRequest& request, vec::Binary kind) {
   int in_place = -1;
   for (int i = 1; i >= 0; --i) {
     TensorSpec spec = request.inputs[static_cast<size_t>(i)];
-    if (spec.shape == shape && spec.dtype == result) in_place = i;
+    if (spec.shape == shape) in_place = i;
     const bool single = elements(spec.shape) == 1 && spec.layout == Layout::kRowMajor;
     spec.layout = single ? Layout::kRowMajor : layout;
     layouts.insert(layouts.begin(), spec.layout);
     shapes.insert(shapes.begin(), single ? Shape{} : physical_shape(spec));
   }
-  BroadcastPlan plan = BroadcastPlan::make(physical_shape({result, shape, layout}), shapes);
+  BroadcastPlan plan = BroadcastPlan::make(physical_shape({DType::kF32, shape, layout}), shapes);
   const auto flops = static_cast<double>(plan.elements);
-  const DType a_type = request.inputs[0].dtype, b_type = request.inputs[1].dtype;
-  if (a_type != DType::kF32 || b_type != DType::kF32 || result != DType::kF32) {
-    return make_kernel(widened_run(std::move(plan), kind, a_type, b_type, result),
-                       {.in_place_of = in_place, .flops = flops, .input_layouts = layouts, .output_layout = layout});
-  }
   return make_kernel(
       [plan = std::move(plan), kind](const KernelArgs& args, device::Team& team) {
         const auto* a = input_data<float>(args, 0);
@@ -238,13 +210,11 @@ A power(A a, B b) {
 }  // namespace
 
 Result<KernelPtr> plan_arithmetic(const NodeRequest& request) {
-  MOTET_RETURN_IF_ERROR(expect_inputs(request, 2, 2));
-  const auto fast = [](DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; };
-  if (fast(request.inputs[0].dtype) && fast(request.inputs[1].dtype) && fast(request.outputs[0].dtype)) {
-    if (auto kind = fast_form(request.node.op)) return plan_fast(request, *kind);
-  }
   MOTET_RETURN_IF_ERROR(same_type(request));
   const DType dtype = request.inputs[0].dtype;
+  if (dtype == DType::kF32) {
+    if (auto kind = fast_form(request.node.op)) return plan_fast(request, *kind);
+  }
   BinaryRun run = nullptr;
   for_number_type(dtype, [&]<class T>(T) {
     run = number_run<T>(request.node);

@@ -14,8 +14,7 @@ Shape physical_shape(const TensorSpec& spec) {
 
 Layout common_layout(const NodeRequest& request, size_t count, bool keeps_zero) {
   const TensorSpec& out = request.outputs[0];
-  const auto fits = [](DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; };
-  if (out.shape.size() != 4 || !fits(out.dtype)) return Layout::kRowMajor;
+  if (out.shape.size() != 4 || out.dtype != DType::kF32) return Layout::kRowMajor;
   Layout layout = Layout::kRowMajor;
   for (size_t i = 0; i < count; ++i) {
     if (request.inputs[i].layout != Layout::kRowMajor) layout = request.inputs[i].layout;
@@ -28,7 +27,7 @@ Layout common_layout(const NodeRequest& request, size_t count, bool keeps_zero) 
     const TensorSpec& in = request.inputs[i];
     // One element lies the same in every layout but the blocked ones, where it is padded.
     if (elements(in.shape) == 1 && in.layout == Layout::kRowMajor) continue;
-    if (!fits(in.dtype) || in.shape.size() != 4) return Layout::kRowMajor;
+    if (in.dtype != DType::kF32 || in.shape.size() != 4) return Layout::kRowMajor;
     if (in.shape[1] != out.shape[1]) return Layout::kRowMajor;
   }
   return layout;

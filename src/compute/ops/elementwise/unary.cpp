@@ -7,7 +7,6 @@
 #include "compute/ops/support/dispatch.h"
 #include "compute/ops/support/function_kernel.h"
 #include "compute/ops/support/request.h"
-#include "compute/ops/support/widened.h"
 #include "compute/ops/vector/loops.h"
 
 namespace motet::ops {
@@ -76,24 +75,9 @@ KernelPtr fast_kernel(const NodeRequest& request, const Fast& fast) {
   const Layout layout = common_layout(request, 1, fast.keeps_zero);
   TensorSpec spec = request.outputs[0];
   spec.layout = layout;
-  const auto count = static_cast<int64_t>(spec.bytes() / dtype_bytes(spec.dtype));
+  const auto count = static_cast<int64_t>(spec.bytes() / sizeof(float));
   KernelTraits traits{
       .in_place_of = 0, .flops = static_cast<double>(count), .input_layouts = {layout}, .output_layout = layout};
-  if (spec.dtype == DType::kBF16) {
-    return make_kernel(
-        [kind = fast.kind, count, grain = fast.cheap ? kGrain : kGrain / 8, alpha = static_cast<float>(p.alpha),
-         beta = static_cast<float>(p.beta)](const KernelArgs& args, device::Team& team) {
-          team.for_range(count, grain, [&](int64_t begin, int64_t end) {
-            Block block;
-            for_blocks(begin, end, [&](int64_t at, int64_t n) {
-              const float* x = widened(DType::kBF16, args.inputs[0].data, at, n, block);
-              vec::loops().unary(kind, x, block.values, n, alpha, beta);
-              store_widened(DType::kBF16, block.values, args.outputs[0].data, at, n);
-            });
-          });
-        },
-        traits);
-  }
   return make_kernel(
       [kind = fast.kind, count, grain = fast.cheap ? kGrain : kGrain / 8, alpha = static_cast<float>(p.alpha),
        beta = static_cast<float>(p.beta)](const KernelArgs& args, device::Team& team) {
@@ -226,7 +210,7 @@ Result<KernelPtr> plan_unary(const NodeRequest& request) {
   MOTET_RETURN_IF_ERROR(expect_inputs(request, 1, 1));
   const TensorSpec& in = request.inputs[0];
   MOTET_RETURN_IF_ERROR(expect_output(request, 0, in.dtype, in.shape));
-  if (in.dtype == DType::kF32 || in.dtype == DType::kBF16) {
+  if (in.dtype == DType::kF32) {
     if (auto fast = fast_form(request.node)) return fast_kernel(request, *fast);
   }
   KernelPtr kernel;

@@ -43,7 +43,7 @@ const dnnl::engine& cpu_engine() {
 std::optional<Desc> describe(const TensorSpec& spec) {
   auto type = data_type(spec.dtype);
   if (!type || spec.shape.size() > DNNL_MAX_NDIMS || elements(spec.shape) == 0) return std::nullopt;
-  if (spec.layout != Layout::kRowMajor) return in_layout(spec.shape, spec.layout, spec.dtype);
+  if (spec.layout != Layout::kRowMajor) return in_layout(spec.shape, spec.layout);
   Dims dims = spec.shape.empty() ? Dims{1} : Dims(spec.shape);
   Dims strides(dims.size());
   int64_t stride = 1;
@@ -54,38 +54,27 @@ std::optional<Desc> describe(const TensorSpec& spec) {
   return Desc(dims, *type, strides);
 }
 
-dnnl::memory::data_type type_of(DType dtype) {
-  auto type = data_type(dtype);
-  MOTET_CHECK(type.has_value(), "a type that oneDNN holds");
-  return *type;
-}
-
-Desc row_major(const Dims& dims, DType dtype) {
-  TensorSpec spec{.dtype = dtype, .shape = dims};
+Desc row_major(const Dims& dims) {
+  TensorSpec spec{.dtype = DType::kF32, .shape = dims};
   auto desc = describe(spec);
   MOTET_CHECK(desc.has_value(), "a tensor that oneDNN holds");
   return *desc;
 }
 
-Desc in_layout(const Dims& dims, Layout layout, DType dtype) {
+Desc in_layout(const Dims& dims, Layout layout) {
   using tag = dnnl::memory::format_tag;
-  if (layout == Layout::kRowMajor) return row_major(dims, dtype);
+  if (layout == Layout::kRowMajor) return row_major(dims);
   MOTET_CHECK(dims.size() == 4, "only 4-D tensors are blocked");
   tag format = layout == Layout::kNhwc ? tag::acdb : layout == Layout::kNChw8c ? tag::aBcd8b : tag::aBcd16b;
-  return {dims, type_of(dtype), format};
+  return {dims, dnnl::memory::data_type::f32, format};
 }
-
-Desc any_layout(const Dims& dims, DType dtype) { return {dims, type_of(dtype), dnnl::memory::format_tag::any}; }
 
 std::optional<Layout> layout_of(const Desc& desc) {
   Dims dims = desc.dims();
-  for (DType dtype : {DType::kF32, DType::kBF16, DType::kU8, DType::kI8, DType::kI32}) {
-    if (type_of(dtype) != desc.data_type()) continue;
-    if (desc == row_major(dims, dtype)) return Layout::kRowMajor;
-    if (dims.size() != 4) return std::nullopt;
-    for (Layout layout : {Layout::kNhwc, Layout::kNChw8c, Layout::kNChw16c})
-      if (desc == in_layout(dims, layout, dtype)) return layout;
-  }
+  if (desc == row_major(dims)) return Layout::kRowMajor;
+  if (dims.size() != 4) return std::nullopt;
+  for (Layout layout : {Layout::kNhwc, Layout::kNChw8c, Layout::kNChw16c})
+    if (desc == in_layout(dims, layout)) return layout;
   return std::nullopt;
 }
 
@@ -229,14 +218,12 @@ Result<FusedOps> fuse(std::span<const graph::PostOp> post_ops) {
   return fused;
 }
 
-Status append_separately(PrimitiveKernel& kernel, const NodeRequest& request, const Desc& output) {
-  for (const graph::PostOp& op : request.node.post_ops) {
+Status append_separately(PrimitiveKernel& kernel, std::span<const graph::PostOp> post_ops, const Desc& output) {
+  for (const graph::PostOp& op : post_ops) {
     Operand in_place = Operand::output(0);
     if (op.kind == graph::PostOp::Kind::kAdd) {
       auto input = static_cast<size_t>(op.input);
       dnnl::binary::primitive_desc add({algorithm::binary_add, output, output, output}, attributes(), cpu_engine());
-      if (type_of(request.inputs[input].dtype) != output.data_type())
-        return unsupported("a residual of another type than the result's");
       if (auto layout = layout_of(output); layout && output.dims().size() == 4) kernel.set_input_layout(input, *layout);
       kernel.add(add, dnnl::binary(add),
                  {{DNNL_ARG_SRC_0, in_place, output},
@@ -306,12 +293,9 @@ Result<Window> read_window(const graph::Node& node, const Shape& input, const Sh
   return w;
 }
 
-namespace {
-
-std::optional<Error> refuse_unless(const NodeRequest& request, std::initializer_list<DType> allowed) {
-  auto check = [&](const TensorSpec& spec) -> std::optional<Error> {
-    if (std::find(allowed.begin(), allowed.end(), spec.dtype) == allowed.end())
-      return unsupported("type " + std::string(dtype_kserve_name(spec.dtype)));
+std::optional<Error> refuse_unless_f32(const NodeRequest& request) {
+  auto check = [](const TensorSpec& spec) -> std::optional<Error> {
+    if (spec.dtype != DType::kF32) return unsupported("type " + std::string(dtype_kserve_name(spec.dtype)));
     if (elements(spec.shape) == 0) return unsupported("an empty tensor of shape " + shape_to_string(spec.shape));
     if (spec.shape.size() > DNNL_MAX_NDIMS) return unsupported("rank " + std::to_string(spec.shape.size()));
     return std::nullopt;
@@ -322,14 +306,6 @@ std::optional<Error> refuse_unless(const NodeRequest& request, std::initializer_
   for (const TensorSpec& output : request.outputs)
     if (auto error = check(output)) return error;
   return std::nullopt;
-}
-
-}  // namespace
-
-std::optional<Error> refuse_unless_f32(const NodeRequest& request) { return refuse_unless(request, {DType::kF32}); }
-
-std::optional<Error> refuse_unless_float(const NodeRequest& request) {
-  return refuse_unless(request, {DType::kF32, DType::kBF16});
 }
 
 std::string isa_name() {
@@ -351,17 +327,6 @@ std::string version() {
   const dnnl_version_t* v = dnnl_version();
   return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
 }
-
-bool has_bf16() {
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::avx512_core_bf16:
-    case dnnl::cpu_isa::avx512_core_amx:
-    case dnnl::cpu_isa::all: return true;
-    default: return false;
-  }
-}
-
-bool has_int8() { return has_bf16() || dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_vnni; }
 
 Layout blocked_layout() {
   switch (dnnl::get_effective_cpu_isa()) {

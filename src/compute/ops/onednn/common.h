@@ -23,13 +23,10 @@ const dnnl::engine& cpu_engine();
 
 // The description of a tensor in memory; nothing for a type or rank that oneDNN does not hold, or an empty tensor.
 std::optional<Desc> describe(const TensorSpec& spec);
-// oneDNN's word for a type. REQUIRES: f32, bf16, i32, i8 or u8.
-dnnl::memory::data_type type_of(DType dtype);
-Desc row_major(const Dims& dims, DType dtype = DType::kF32);
-// REQUIRES: four dims unless the layout is row-major.
-Desc in_layout(const Dims& dims, Layout layout, DType dtype = DType::kF32);
-// A layout of oneDNN's choice.
-Desc any_layout(const Dims& dims, DType dtype = DType::kF32);
+// f32 in row-major order.
+Desc row_major(const Dims& dims);
+// f32 in the given layout. REQUIRES: four dims unless the layout is row-major.
+Desc in_layout(const Dims& dims, Layout layout);
 // The layout that `desc` has, if it is one of ours.
 std::optional<Layout> layout_of(const Desc& desc);
 
@@ -131,8 +128,8 @@ struct FusedOps {
 Result<FusedOps> fuse(std::span<const graph::PostOp> post_ops);
 // Attributes with a scratchpad that the caller supplies.
 dnnl::primitive_attr attributes(const dnnl::post_ops& ops = {});
-// Appends the node's post-ops to `kernel` as primitives of their own on `output`, in place.
-Status append_separately(PrimitiveKernel& kernel, const NodeRequest& request, const Desc& output);
+// Appends the post-ops to `kernel` as primitives of their own on `output`, in place.
+Status append_separately(PrimitiveKernel& kernel, std::span<const graph::PostOp> post_ops, const Desc& output);
 
 // A packed copy of constant `source` (described by `from`) in the form `to`, times `scale`.
 WeightCache::Packed pack(WeightCache* cache, const Tensor& source, const Desc& from, const Desc& to,
@@ -165,7 +162,5 @@ auto with_width(int width, F&& make) -> decltype(make()) {
 
 // "inputs of type FP16", or nothing if all present inputs and outputs are f32 and not empty.
 std::optional<Error> refuse_unless_f32(const NodeRequest& request);
-// The same where bf16 will do as well.
-std::optional<Error> refuse_unless_float(const NodeRequest& request);
 
 }  // namespace motet::ops::onednn

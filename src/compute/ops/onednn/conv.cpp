@@ -17,18 +17,13 @@ struct Problem {
   Window window;
   bool bias = false;
   double flops = 0;
-  DType from = DType::kF32, to = DType::kF32;  // of source and destination; weights are as the source
-
-  Desc bias_desc() const {
-    return bias ? Desc({destination[1]}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::x) : Desc();
-  }
 };
 
 bool bias_given(const NodeRequest& request) { return request.inputs.size() > 2 && request.present[2]; }
 
 // ConvTranspose's weights are [C, M/group, k...]; oneDNN's deconvolution wants [g, M/g, C/g, k...]: the same memory
 // seen through other strides.
-Desc plain_weights(const Shape& shape, int64_t groups, bool transposed, DType dtype) {
+Desc plain_weights(const Shape& shape, int64_t groups, bool transposed) {
   Dims dims(shape.begin(), shape.end());
   Dims strides(dims.size());
   int64_t stride = 1;
@@ -46,7 +41,7 @@ Desc plain_weights(const Shape& shape, int64_t groups, bool transposed, DType dt
     dims.insert(dims.begin(), groups);
     strides.insert(strides.begin(), group_stride);
   }
-  return {dims, type_of(dtype), strides};
+  return {dims, dnnl::memory::data_type::f32, strides};
 }
 
 // A convolution along the height of pictures one pixel wide is the same memory along the width of pictures one pixel
@@ -61,7 +56,7 @@ void lay_column_flat(Problem& p, Shape& weights) {
 }
 
 Result<Problem> read_problem(const NodeRequest& request, bool transposed) {
-  if (auto error = refuse_unless_float(request)) return *error;
+  if (auto error = refuse_unless_f32(request)) return *error;
   const Shape& in = request.inputs[0].shape;
   Shape weights = request.inputs[1].shape;
   const Shape& out = request.outputs[0].shape;
@@ -78,16 +73,15 @@ Result<Problem> read_problem(const NodeRequest& request, bool transposed) {
     MOTET_ASSIGN(p.window, read_window(request.node, in, out, kernel));
   }
   lay_column_flat(p, weights);
-  p.from = request.inputs[0].dtype;
-  p.to = request.outputs[0].dtype;
-  p.weights_plain = plain_weights(weights, p.groups, transposed, request.inputs[1].dtype);
+  p.weights_plain = plain_weights(weights, p.groups, transposed);
   p.weights = p.weights_plain.dims();
   p.bias = bias_given(request);
-  if (p.bias && request.inputs[2].dtype != DType::kF32) return unsupported("a bias of another type than FP32");
   int64_t slides = elements(transposed ? in : out) / (transposed ? in[1] : out[1]);
   p.flops = 2.0 * static_cast<double>(slides) * static_cast<double>(elements(weights));
   return p;
 }
+
+Desc any_layout(const Dims& dims) { return {dims, dnnl::memory::data_type::f32, dnnl::memory::format_tag::any}; }
 
 // What a choice of layouts asks for.
 struct Choice {
@@ -98,29 +92,30 @@ struct Choice {
 
 dnnl::convolution_forward::primitive_desc describe_forward(const Problem& p, const Choice& choice,
                                                            const dnnl::primitive_attr& attr) {
+  Desc bias = p.bias ? Desc({p.destination[1]}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::x) : Desc();
   dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct,
-                                       choice.source, any_layout(p.weights, p.from), p.bias_desc(), choice.destination,
-                                       p.window.strides, p.window.dilations, p.window.pad_begin, p.window.pad_end);
+                                       choice.source, any_layout(p.weights), bias, choice.destination, p.window.strides,
+                                       p.window.dilations, p.window.pad_begin, p.window.pad_end);
   return {desc, attr, cpu_engine()};
 }
 
 dnnl::deconvolution_forward::primitive_desc describe_transposed(const Problem& p, const Choice& choice,
                                                                 const dnnl::primitive_attr& attr) {
+  Desc bias = p.bias ? Desc({p.destination[1]}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::x) : Desc();
   dnnl::deconvolution_forward::desc desc(dnnl::prop_kind::forward_inference, dnnl::algorithm::deconvolution_direct,
-                                         choice.source, any_layout(p.weights, p.from), p.bias_desc(),
-                                         choice.destination, p.window.strides, p.window.dilations, p.window.pad_begin,
-                                         p.window.pad_end);
+                                         choice.source, any_layout(p.weights), bias, choice.destination,
+                                         p.window.strides, p.window.dilations, p.window.pad_begin, p.window.pad_end);
   return {desc, attr, cpu_engine()};
 }
 
 // Where an operand is in the layout `wanted`: itself if the compiler can deliver it so, else a copy in scratch.
-Operand source_operand(PrimitiveKernel& kernel, const Problem& p, const Desc& wanted) {
+Operand source_operand(PrimitiveKernel& kernel, const Dims& dims, const Desc& wanted) {
   if (auto layout = layout_of(wanted)) {
     kernel.set_input_layout(0, *layout);
     return Operand::input(0);
   }
   Operand copy = kernel.reserve(wanted.get_size());
-  kernel.add_reorder(row_major(p.source, p.from), Operand::input(0), wanted, copy);
+  kernel.add_reorder(row_major(dims), Operand::input(0), wanted, copy);
   return copy;
 }
 
@@ -158,13 +153,11 @@ Result<KernelPtr> build(const Problem& p, const Choice& choice, Describe describ
   Operand result = layout ? Operand::output(0) : kernel->reserve(destination.get_size());
   if (layout) kernel->set_output_layout(0, *layout);
   if (fused.sum_input >= 0) {
-    if (request.inputs[static_cast<size_t>(fused.sum_input)].dtype != p.to)
-      return unsupported("a residual of another type than the result's");
     kernel->require_in_place(fused.sum_input);
     kernel->set_input_layout(static_cast<size_t>(fused.sum_input), *layout);
   }
   Desc wanted_source = description.src_desc();
-  Operand source = source_operand(*kernel, p, wanted_source);
+  Operand source = source_operand(*kernel, p.source, wanted_source);
   Operand weights = weights_operand(*kernel, p, description.weights_desc());
   set_parts(has_barriers(name) ? 1 : request.max_width);
   std::vector<Binding> bindings = {{DNNL_ARG_SRC, source, wanted_source},
@@ -173,10 +166,10 @@ Result<KernelPtr> build(const Problem& p, const Choice& choice, Describe describ
   if (p.bias) bindings.push_back({DNNL_ARG_BIAS, Operand::input(2), description.bias_desc()});
   kernel->add(description, Primitive(description), std::move(bindings));
   set_parts(request.max_width);
-  if (!layout) kernel->add_reorder(destination, result, row_major(p.destination, p.to), Operand::output(0));
+  if (!layout) kernel->add_reorder(destination, result, row_major(p.destination), Operand::output(0));
   if (!choice.fused) {
-    Desc visible = layout ? destination : row_major(p.destination, p.to);
-    MOTET_RETURN_IF_ERROR(append_separately(*kernel, request, visible));
+    Desc visible = layout ? destination : row_major(p.destination);
+    MOTET_RETURN_IF_ERROR(append_separately(*kernel, request.node.post_ops, visible));
   }
   return KernelPtr(std::move(kernel));
 }
@@ -192,11 +185,10 @@ std::vector<Choice> choices(const Problem& p) {
   if (p.source.size() == 4 && preferred != Layout::kRowMajor) {
     // A first convolution reads the picture as it came: oneDNN has kernels for up to three channels of row-major input.
     bool first = p.groups == 1 && p.source[1] <= 3 && p.request.inputs[0].layout == Layout::kRowMajor;
-    Desc destination = in_layout(p.destination, preferred, p.to);
-    if (first && preferred != Layout::kNhwc) add(row_major(p.source, p.from), destination);
-    add(in_layout(p.source, preferred, p.from), destination);
+    if (first && preferred != Layout::kNhwc) add(row_major(p.source), in_layout(p.destination, preferred));
+    add(in_layout(p.source, preferred), in_layout(p.destination, preferred));
   }
-  add(any_layout(p.source, p.from), any_layout(p.destination, p.to), true);
+  add(any_layout(p.source), any_layout(p.destination), true);
   return list;
 }
 

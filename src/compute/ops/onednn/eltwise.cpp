@@ -65,9 +65,7 @@ Result<std::vector<Function>> functions(const NodeRequest& request) {
 
 Result<KernelPtr> build_eltwise(const NodeRequest& request, std::span<const Function> list, Layout layout) {
   const Shape& shape = request.inputs[0].shape;
-  DType dtype = request.inputs[0].dtype;
-  if (request.outputs[0].dtype != dtype) return unsupported("a result of another type than the input's");
-  Desc desc = layout == Layout::kRowMajor ? row_major({elements(shape)}, dtype) : in_layout(shape, layout, dtype);
+  Desc desc = layout == Layout::kRowMajor ? row_major({elements(shape)}) : in_layout(shape, layout);
   MOTET_ASSIGN(FusedOps after, fuse(request.node.post_ops));
   if (after.sum_input >= 0) return unsupported("a residual after an element-wise op");
   dnnl::post_ops ops;
@@ -156,11 +154,8 @@ Result<Pair> read_pair(const NodeRequest& request) {
 Result<KernelPtr> build_binary(const NodeRequest& request, algorithm kind, Pair pair) {
   bool same = pair.first == pair.second;
   if (pair.layout == Layout::kRowMajor) merge_dimensions(pair);
-  DType large_type = request.inputs[pair.swapped ? 1 : 0].dtype;
-  DType small_type = request.inputs[pair.swapped ? 0 : 1].dtype;
-  if (request.outputs[0].dtype != large_type) return unsupported("a result of another type than the inputs'");
-  Desc first = in_layout(pair.first, pair.layout, large_type);
-  Desc second = same ? in_layout(pair.first, pair.layout, small_type) : row_major(pair.second, small_type);
+  Desc first = in_layout(pair.first, pair.layout);
+  Desc second = same ? first : row_major(pair.second);
   MOTET_ASSIGN(FusedOps fused, fuse(request.node.post_ops));
   if (fused.sum_input >= 0) return unsupported("a residual after an element-wise op");
   auto description = with_width(request.max_width, [&] {
@@ -186,7 +181,7 @@ Result<KernelPtr> build_binary(const NodeRequest& request, algorithm kind, Pair 
 
 Result<KernelPtr> plan_eltwise(const NodeRequest& request) {
   // Clip's bounds are scalars of the same type: what holds for them holds for the rest.
-  if (auto error = refuse_unless_float(request)) return *error;
+  if (auto error = refuse_unless_f32(request)) return *error;
   MOTET_ASSIGN(auto list, functions(request));
   Layout given = request.inputs[0].layout;
   auto kernel = guarded([&] { return build_eltwise(request, list, given); });
@@ -195,7 +190,7 @@ Result<KernelPtr> plan_eltwise(const NodeRequest& request) {
 }
 
 Result<KernelPtr> plan_binary(const NodeRequest& request) {
-  if (auto error = refuse_unless_float(request)) return *error;
+  if (auto error = refuse_unless_f32(request)) return *error;
   auto kind = binary_kind(request.node.op);
   if (!kind) return unsupported("no function for " + request.node.op);
   MOTET_ASSIGN(Pair pair, read_pair(request));

@@ -19,7 +19,7 @@ struct Problem {
   bool flat = false;    // right-hand side is a plain matrix
 };
 
-Desc strided(Dims dims, bool transposed, DType dtype) {
+Desc strided(Dims dims, bool transposed) {
   Dims strides(dims.size());
   int64_t stride = 1;
   for (size_t i = dims.size(); i-- > 0;) {
@@ -31,7 +31,7 @@ Desc strided(Dims dims, bool transposed, DType dtype) {
     std::swap(dims[n - 1], dims[n - 2]);
     std::swap(strides[n - 1], strides[n - 2]);
   }
-  return {dims, type_of(dtype), strides};
+  return {dims, dnnl::memory::data_type::f32, strides};
 }
 
 int extra_input(const NodeRequest& request) {
@@ -46,9 +46,9 @@ Result<Problem> read_gemm(const NodeRequest& request) {
   Problem p;
   if (request.inputs[0].shape.size() != 2 || request.inputs[1].shape.size() != 2)
     return unsupported("Gemm of a rank other than 2");
-  p.left = strided(request.inputs[0].shape, node.int_or("transA", 0) != 0, request.inputs[0].dtype);
-  p.right = strided(request.inputs[1].shape, node.int_or("transB", 0) != 0, request.inputs[1].dtype);
-  p.destination = row_major(request.outputs[0].shape, request.outputs[0].dtype);
+  p.left = strided(request.inputs[0].shape, node.int_or("transA", 0) != 0);
+  p.right = strided(request.inputs[1].shape, node.int_or("transB", 0) != 0);
+  p.destination = row_major(request.outputs[0].shape);
   p.alpha = node.float_or("alpha", 1.0F);
   p.beta = node.float_or("beta", 1.0F);
   p.bias_input = extra_input(request);
@@ -76,9 +76,9 @@ Result<Problem> read_matmul(const NodeRequest& request) {
   for (size_t i = 0; i + 2 < n; ++i) c[i] = std::max(a[i], b[i]);
   c[n - 2] = a[n - 2];
   c[n - 1] = b[n - 1];
-  p.left = row_major(a, request.inputs[0].dtype);
-  p.right = row_major(b, request.inputs[1].dtype);
-  p.destination = row_major(c, request.outputs[0].dtype);
+  p.left = row_major(a);
+  p.right = row_major(b);
+  p.destination = row_major(c);
   return p;
 }
 
@@ -104,7 +104,7 @@ Result<Bias> read_bias(const NodeRequest& request, const Problem& p) {
     if (dims[i] != 1 && dims[i] != out[i])
       return unsupported("a bias of shape " + shape_to_string(dims) + " for a product of " + shape_to_string(out));
   bias.inside = rows == 1 && dims.back() == out.back();
-  bias.desc = row_major(dims, request.inputs[static_cast<size_t>(p.bias_input)].dtype);
+  bias.desc = row_major(dims);
   return bias;
 }
 
@@ -155,11 +155,8 @@ Result<KernelPtr> build(const NodeRequest& request, const Problem& p, bool fuse_
   if (fused_ops) {
     MOTET_ASSIGN(fused, fuse(request.node.post_ops));
   }
-  // Weights are packed, and take the type of what they meet.
-  Desc right = p.right;
-  DType type = request.inputs[0].dtype;
-  if (constant) right = p.flat ? any_layout(p.right.dims(), type) : row_major(p.right.dims(), type);
-  if (constant && !p.flat && request.inputs[1].dtype == type) right = p.right;
+  Desc right =
+      constant && p.flat ? Desc(p.right.dims(), dnnl::memory::data_type::f32, dnnl::memory::format_tag::any) : p.right;
   auto description = with_width(request.max_width, [&] {
     auto desc = bias.inside ? dnnl::matmul::desc(p.left, right, bias.desc, p.destination)
                             : dnnl::matmul::desc(p.left, right, p.destination);
@@ -170,11 +167,7 @@ Result<KernelPtr> build(const NodeRequest& request, const Problem& p, bool fuse_
   int parts = current_parts();
   auto kernel = std::make_unique<PrimitiveKernel>(request.inputs.size(), request.outputs.size());
   kernel->set_name(name);
-  if (fused.sum_input >= 0) {
-    if (request.inputs[static_cast<size_t>(fused.sum_input)].dtype != request.outputs[0].dtype)
-      return unsupported("a residual of another type than the result's");
-    kernel->require_in_place(fused.sum_input);
-  }
+  if (fused.sum_input >= 0) kernel->require_in_place(fused.sum_input);
   Dims out = p.destination.dims();
   kernel->set_flops(2.0 * static_cast<double>(elements(out)) * static_cast<double>(p.left.dims().back()));
   Operand weights = right_operand(*kernel, request, p, description.weights_desc());
@@ -186,14 +179,14 @@ Result<KernelPtr> build(const NodeRequest& request, const Problem& p, bool fuse_
   kernel->add(description, dnnl::matmul(description), std::move(bindings));
   set_parts(request.max_width);
   if (outside) MOTET_RETURN_IF_ERROR(add_bias(*kernel, p, bias));
-  if (!fused_ops) MOTET_RETURN_IF_ERROR(append_separately(*kernel, request, p.destination));
+  if (!fused_ops) MOTET_RETURN_IF_ERROR(append_separately(*kernel, request.node.post_ops, p.destination));
   return KernelPtr(std::move(kernel));
 }
 
 }  // namespace
 
 Result<KernelPtr> plan_matmul(const NodeRequest& request) {
-  if (auto error = refuse_unless_float(request)) return *error;
+  if (auto error = refuse_unless_f32(request)) return *error;
   Problem problem;
   if (request.node.op == "Gemm") {
     MOTET_ASSIGN(problem, read_gemm(request));

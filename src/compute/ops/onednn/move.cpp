@@ -9,12 +9,11 @@ namespace {
 
 using dnnl::algorithm;
 
-// Elements of four bytes may travel as f32, of one byte as u8, of two as bf16: a copy keeps their bits.
+// Elements of four bytes may travel as f32, of one byte as u8: a copy keeps their bits.
 std::optional<TensorSpec> as_movable(TensorSpec spec) {
   if (spec.dtype == DType::kI32 || spec.dtype == DType::kU32) spec.dtype = DType::kI32;
   if (spec.dtype == DType::kBool || spec.dtype == DType::kI8) spec.dtype = DType::kU8;
-  if (spec.dtype != DType::kF32 && spec.dtype != DType::kI32 && spec.dtype != DType::kU8 && spec.dtype != DType::kBF16)
-    return std::nullopt;
+  if (spec.dtype != DType::kF32 && spec.dtype != DType::kI32 && spec.dtype != DType::kU8) return std::nullopt;
   return spec;
 }
 
@@ -121,8 +120,8 @@ Result<algorithm> resampling_kind(const NodeRequest& request) {
 }
 
 Result<KernelPtr> build_resampling(const NodeRequest& request, algorithm kind, Layout layout) {
-  Desc source = in_layout(request.inputs[0].shape, layout, request.inputs[0].dtype);
-  Desc destination = in_layout(request.outputs[0].shape, layout, request.outputs[0].dtype);
+  Desc source = in_layout(request.inputs[0].shape, layout);
+  Desc destination = in_layout(request.outputs[0].shape, layout);
   auto description = with_width(request.max_width, [&] {
     dnnl::resampling_forward::desc desc(dnnl::prop_kind::forward_inference, kind, source, destination);
     return dnnl::resampling_forward::primitive_desc(desc, attributes(), cpu_engine());
@@ -153,11 +152,9 @@ Result<KernelPtr> plan_concat(const NodeRequest& request) {
 }
 
 Result<KernelPtr> plan_resampling(const NodeRequest& request) {
-  for (DType dtype : {request.inputs[0].dtype, request.outputs[0].dtype})
-    if (dtype != DType::kF32 && dtype != DType::kBF16)
-      return unsupported("type " + std::string(dtype_kserve_name(dtype)));
-  if (elements(request.outputs[0].shape) == 0 || elements(request.inputs[0].shape) == 0)
-    return unsupported("an empty tensor");
+  if (request.inputs[0].dtype != DType::kF32 || elements(request.outputs[0].shape) == 0 ||
+      elements(request.inputs[0].shape) == 0)
+    return unsupported("a type other than FP32, or an empty tensor");
   if (!request.node.post_ops.empty()) return unsupported("post-ops after Resize");
   MOTET_ASSIGN(algorithm kind, resampling_kind(request));
   Layout given = request.inputs[0].layout;
@@ -199,13 +196,8 @@ Result<KernelPtr> plan_transpose(const NodeRequest& request) {
 Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to, int parts) {
   auto source = describe(from);
   auto destination = describe(to);
-  if (!source || !destination || from.shape != to.shape)
+  if (!source || !destination || from.shape != to.shape || from.dtype != to.dtype)
     return unsupported("a copy between " + shape_to_string(from.shape) + " and " + shape_to_string(to.shape));
-  bool floats = (from.dtype == DType::kF32 || from.dtype == DType::kBF16) &&
-                (to.dtype == DType::kF32 || to.dtype == DType::kBF16);
-  if (from.dtype != to.dtype && !floats)
-    return unsupported("a copy of " + std::string(dtype_kserve_name(from.dtype)) + " as " +
-                       std::string(dtype_kserve_name(to.dtype)));
   return guarded([&]() -> Result<KernelPtr> {
     set_parts(parts);
     auto kernel = std::make_unique<PrimitiveKernel>(1, 1);

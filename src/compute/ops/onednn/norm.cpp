@@ -40,9 +40,7 @@ Binding vector_input(int argument, size_t input, int64_t channels) {
 }  // namespace
 
 Result<KernelPtr> plan_softmax(const NodeRequest& request) {
-  if (auto error = refuse_unless_float(request)) return *error;
-  DType dtype = request.inputs[0].dtype;
-  if (request.outputs[0].dtype != dtype) return unsupported("a result of another type than the input's");
+  if (auto error = refuse_unless_f32(request)) return *error;
   if (auto error = refuse_post_ops(request)) return *error;
   Dims dims = request.inputs[0].shape;
   if (dims.empty()) return unsupported("a scalar");
@@ -54,7 +52,7 @@ Result<KernelPtr> plan_softmax(const NodeRequest& request) {
   int64_t outer = elements(std::span(dims).first(static_cast<size_t>(axis)));
   int64_t length = flatten ? elements(dims) / outer : dims[static_cast<size_t>(axis)];
   int64_t inner = elements(dims) / outer / length;
-  Desc desc = inner == 1 ? row_major({outer, length}, dtype) : row_major({outer, length, inner}, dtype);
+  Desc desc = inner == 1 ? row_major({outer, length}) : row_major({outer, length, inner});
   return guarded([&]() -> Result<KernelPtr> {
     algorithm kind = request.node.op == "LogSoftmax" ? algorithm::softmax_log : algorithm::softmax_accurate;
     auto description = with_width(request.max_width, [&] {
@@ -136,9 +134,7 @@ Result<KernelPtr> plan_batch_normalization(const NodeRequest& request) {
 }
 
 Result<KernelPtr> plan_layer_normalization(const NodeRequest& request) {
-  if (auto error = refuse_unless_float(request)) return *error;
-  DType dtype = request.inputs[0].dtype;
-  if (request.outputs[0].dtype != dtype) return unsupported("a result of another type than the input's");
+  if (auto error = refuse_unless_f32(request)) return *error;
   if (auto error = refuse_post_ops(request)) return *error;
   const Shape& shape = request.inputs[0].shape;
   auto rank = static_cast<int64_t>(shape.size());
@@ -152,7 +148,7 @@ Result<KernelPtr> plan_layer_normalization(const NodeRequest& request) {
   bool shift = request.inputs.size() > 2 && request.present[2];
   if (shift && elements(request.inputs[2].shape) != length) return unsupported("a bias that is broadcast");
   return guarded([&]() -> Result<KernelPtr> {
-    Desc desc = row_major({rows, length}, dtype);
+    Desc desc = row_major({rows, length});
     auto description = with_width(request.max_width, [&] {
       auto flags = dnnl::normalization_flags::use_scale;
       if (shift) flags = flags | dnnl::normalization_flags::use_shift;
@@ -173,10 +169,8 @@ Result<KernelPtr> plan_layer_normalization(const NodeRequest& request) {
 }
 
 Result<KernelPtr> plan_reduction(const NodeRequest& request) {
-  for (DType dtype : {request.inputs[0].dtype, request.outputs[0].dtype})
-    if (dtype != DType::kF32 && dtype != DType::kBF16)
-      return unsupported("type " + std::string(dtype_kserve_name(dtype)));
-  if (elements(request.inputs[0].shape) == 0) return unsupported("an empty tensor");
+  if (request.inputs[0].dtype != DType::kF32 || elements(request.inputs[0].shape) == 0)
+    return unsupported("a type other than FP32, or an empty tensor");
   if (auto error = refuse_post_ops(request)) return *error;
   const graph::Node& node = request.node;
   algorithm kind = algorithm::reduction_sum;
@@ -214,8 +208,8 @@ Result<KernelPtr> plan_reduction(const NodeRequest& request) {
     }
   }
   return guarded([&]() -> Result<KernelPtr> {
-    Desc source = row_major(from, request.inputs[0].dtype);
-    Desc destination = row_major(to, request.outputs[0].dtype);
+    Desc source = row_major(from);
+    Desc destination = row_major(to);
     auto description = with_width(request.max_width, [&] {
       return dnnl::reduction::primitive_desc({kind, source, destination, 0.0F, 0.0F}, attributes(), cpu_engine());
     });

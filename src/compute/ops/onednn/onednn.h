@@ -31,16 +31,13 @@ Result<KernelPtr> plan_reduction(const NodeRequest& request);            // Redu
 
 Result<KernelPtr> plan_transpose(const NodeRequest& request);  // Transpose
 
-// Copies `from` to `to`, which differ in layout, in type (f32 and bf16), or both, in at most `parts` parts.
+// Copies `from` to `to`, which differ in layout only, in at most `parts` parts.
 Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to, int parts);
 
 // The instruction set that oneDNN uses here, "avx512_core_bf16".
 std::string isa_name();
 // Of the library, "2.6.3".
 std::string version();
-// Whether this CPU has instructions for products of bf16 (AVX512_BF16 or AMX), of u8 and s8 (VNNI or AMX).
-bool has_bf16();
-bool has_int8();
 // The blocked layout natural to this CPU: kNChw16c with AVX-512, else kNChw8c.
 Layout blocked_layout();
 

@@ -8,8 +8,8 @@ using dnnl::algorithm;
 
 Result<KernelPtr> build(const NodeRequest& request, algorithm kind, const Window& window, Layout layout) {
   const Shape& in = request.inputs[0].shape;
-  Desc source = in_layout(in, layout, request.inputs[0].dtype);
-  Desc destination = in_layout(request.outputs[0].shape, layout, request.outputs[0].dtype);
+  Desc source = in_layout(in, layout);
+  Desc destination = in_layout(request.outputs[0].shape, layout);
   MOTET_ASSIGN(FusedOps fused, fuse(request.node.post_ops));
   if (fused.sum_input >= 0) return unsupported("a residual after pooling");
   auto description = with_width(request.max_width, [&] {
@@ -33,7 +33,7 @@ Result<KernelPtr> build(const NodeRequest& request, algorithm kind, const Window
 }  // namespace
 
 Result<KernelPtr> plan_pooling(const NodeRequest& request) {
-  if (auto error = refuse_unless_float(request)) return *error;
+  if (auto error = refuse_unless_f32(request)) return *error;
   const graph::Node& node = request.node;
   const Shape& in = request.inputs[0].shape;
   if (in.size() < 3 || in.size() > 5) return unsupported("pooling of rank " + std::to_string(in.size()));

@@ -8,7 +8,7 @@ namespace motet::ops {
 
 using PlanFunction = Result<KernelPtr> (*)(const NodeRequest& request);
 
-// Just plans if it can, else with f16 and bf16 operands widened to f32.
+// Plans with f16 and bf16 operands widened to f32, if there are any; else just plans.
 Result<KernelPtr> plan_half_as_float(const NodeRequest& request, PlanFunction plan);
 
 // Plans the node without its post-ops, and applies those afterwards; just plans if it has none.

@@ -3,7 +3,6 @@
 #include "compute/ops/support/adapt.h"
 #include "compute/ops/support/function_kernel.h"
 #include "compute/ops/support/request.h"
-#include "compute/ops/vector/loops.h"
 
 namespace motet::ops {
 namespace {
@@ -15,7 +14,7 @@ void widen(DType dtype, const uint16_t* from, float* to, int64_t begin, int64_t 
   if (dtype == DType::kF16) {
     for (int64_t i = begin; i < end; ++i) to[i] = f16_to_float(from[i]);
   } else {
-    vec::loops().widen(from + begin, to + begin, end - begin);
+    for (int64_t i = begin; i < end; ++i) to[i] = bf16_to_float(from[i]);
   }
 }
 
@@ -23,7 +22,7 @@ void narrow(DType dtype, const float* from, uint16_t* to, int64_t begin, int64_t
   if (dtype == DType::kF16) {
     for (int64_t i = begin; i < end; ++i) to[i] = float_to_f16(from[i]);
   } else {
-    vec::loops().narrow(from + begin, to + begin, end - begin);
+    for (int64_t i = begin; i < end; ++i) to[i] = float_to_bf16(from[i]);
   }
 }
 
@@ -128,10 +127,7 @@ Result<KernelPtr> plan_half_as_float(const NodeRequest& request, PlanFunction pl
     any = any || (request.present[i] && is_half(request.inputs[i].dtype));
   for (size_t o = 0; o < request.outputs.size(); ++o)
     any = any || (has_output(request, o) && is_half(request.outputs[o].dtype));
-  if (!any) return plan(request);
-  Result<KernelPtr> native = plan(request);
-  if (native.ok() || request.lowered) return native;
-  return HalfKernel::plan(request, plan);
+  return any ? HalfKernel::plan(request, plan) : plan(request);
 }
 
 }  // namespace motet::ops

@@ -204,23 +204,10 @@ void normalise(const float* x, float* y, int64_t n, float mean, float scale, con
   }
 }
 
-void widen(const uint16_t* x, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = __builtin_bit_cast(float, static_cast<uint32_t>(x[i]) << 16);
-}
-
-void narrow(const float* x, uint16_t* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
-    const auto bits = __builtin_bit_cast(uint32_t, x[i]);
-    const uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
-    const uint32_t quiet = (bits >> 16) | 0x40U;
-    y[i] = static_cast<uint16_t>((bits & 0x7FFFFFFFU) > 0x7F800000U ? quiet : rounded);
-  }
-}
-
 }  // namespace
 
 extern const Loops MOTET_VECTOR_TABLE;
-const Loops MOTET_VECTOR_TABLE = {MOTET_VECTOR_ISA,  unary,   binary,    axpy,  gemm,  sum, sum_of_squares, max, dot,
-                                  squared_deviation, exp_sum, normalise, widen, narrow};
+const Loops MOTET_VECTOR_TABLE = {MOTET_VECTOR_ISA,  unary,   binary,   axpy, gemm, sum, sum_of_squares, max, dot,
+                                  squared_deviation, exp_sum, normalise};
 
 }  // namespace motet::ops::vec

@@ -62,9 +62,6 @@ struct Loops {
   // y[i] = (x[i] - mean) * scale * gamma[i] + beta[i]; gamma and beta may be null.
   void (*normalise)(const float* x, float* y, int64_t n, float mean, float scale, const float* gamma,
                     const float* beta);
-  // bf16 to f32, and back with rounding to nearest even; NaN stays NaN.
-  void (*widen)(const uint16_t* x, float* y, int64_t n);
-  void (*narrow)(const float* x, uint16_t* y, int64_t n);
 };
 
 const Loops& loops();
