@@ -10,7 +10,7 @@ export CC := $(shell command -v clang-19 || echo cc)
 export CXX := $(shell command -v clang++-19 || echo c++)
 
 .PHONY: help setup setup-test build demo serve test unit sanitize asan tsan tidy format bench \
-        bench-golden bench-engine bench-wire bench-replay bench-vopr clean
+        bench-golden bench-engine bench-wire bench-replay bench-vopr zoo clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -83,6 +83,10 @@ bench-replay: build setup-test ## 60 s recorded live, replayed in another proces
 
 bench-vopr: build ## 2,000 seeded runs of the serving loop in virtual time, with faults
 	@$(BUILD)/motet-vopr --seeds 2000
+
+zoo: ## export 20 architectures from PyTorch to build/zoo, for benches (PyPI's torch takes 6 GB; the models 3.5 GB)
+	@tools/setup.sh zoo
+	@$(BUILD)/zoo-venv/bin/python tools/zoo/export.py $(BUILD)/zoo --missing
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian 12 machine: `setup.sh build` for compiling and running, `setup.sh test` also a Python
-# environment in build/venv. Runs as root or with sudo; a second run does nothing and takes well under a second.
+# environment in build/venv, `setup.sh zoo` one with PyTorch in build/zoo-venv. Runs as root or with sudo; a second run does nothing and takes well under a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,19 +30,23 @@ install_missing() {
     { echo "setup: apt-get failed; the end of build/apt-install.log:" >&2; tail -20 build/apt-install.log >&2; exit 1; }
 }
 
+# python_environment FOLDER REQUIREMENTS [WORDS]
 python_environment() {
-  local stamp=build/venv/.requirements
-  cmp -s tests/requirements.txt "$stamp" && return
-  tools/say "making build/venv with $(grep -c '==' tests/requirements.txt) pinned packages"
-  rm -rf build/venv
-  /usr/bin/python3 -m venv build/venv
-  build/venv/bin/pip install -q --disable-pip-version-check -r tests/requirements.txt
-  cp tests/requirements.txt "$stamp"
+  local stamp=$1/.requirements
+  cmp -s "$2" "$stamp" && return
+  tools/say "making $1 with $(grep -c '==' "$2") pinned packages${3:-}"
+  rm -rf "$1"
+  /usr/bin/python3 -m venv "$1"
+  "$1/bin/pip" install -q --disable-pip-version-check -r "$2"
+  cp "$2" "$stamp"
 }
 
 mkdir -p build
 case "${1:-}" in
   build) install_missing "${packages[@]}" ;;
-  test) install_missing "${packages[@]}" "${test_packages[@]}"; python_environment ;;
-  *) echo "usage: tools/setup.sh build|test" >&2; exit 2 ;;
+  test) install_missing "${packages[@]}" "${test_packages[@]}"; python_environment build/venv tests/requirements.txt ;;
+  zoo)
+    install_missing "${test_packages[@]}"
+    python_environment build/zoo-venv tools/zoo/requirements.txt "; PyPI's torch takes 6 GB of disk, and some minutes" ;;
+  *) echo "usage: tools/setup.sh build|test|zoo" >&2; exit 2 ;;
 esac
