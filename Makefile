@@ -10,7 +10,7 @@ export CC := $(shell command -v clang-19 || echo cc)
 export CXX := $(shell command -v clang++-19 || echo c++)
 
 .PHONY: help setup setup-test build demo serve test unit sanitize asan tsan tidy format bench \
-        bench-golden bench-engine bench-wire bench-replay bench-vopr zoo clean
+        bench-golden bench-engine bench-wire bench-replay bench-steps bench-vopr zoo clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,6 +80,9 @@ bench-wire: build setup-test ## the recorded answers of a real Triton against ou
 
 bench-replay: build setup-test ## 60 s recorded live, replayed in another process
 	@$(VENV)/bin/python bench/replay/bench_replay.py
+
+bench-steps: build setup-test ## what slices cost, how soon programs yield, that bits hold; over the models of `make zoo`
+	@$(VENV)/bin/python bench/steps/bench_steps.py
 
 bench-vopr: build ## 2,000 seeded runs of the serving loop in virtual time, with faults
 	@$(BUILD)/motet-vopr --seeds 2000
