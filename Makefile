@@ -10,7 +10,7 @@ export CC := $(shell command -v clang-19 || echo cc)
 export CXX := $(shell command -v clang++-19 || echo c++)
 
 .PHONY: help setup setup-test build demo serve test unit sanitize asan tsan tidy format bench \
-        bench-golden bench-engine bench-wire bench-replay bench-steps bench-vopr zoo clean
+        bench-golden bench-zoo bench-wire bench-replay bench-steps bench-vopr zoo check-zoo clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,13 +67,16 @@ tidy: build ## clang-tidy over src/
 format: ## clang-format over src/
 	@git ls-files 'src/*.h' 'src/*.cpp' | xargs clang-format-19 -i
 
-bench: bench-golden bench-wire bench-replay bench-vopr bench-engine ## every bench below
+bench: bench-golden bench-wire bench-replay bench-vopr bench-zoo ## every bench below
 
 bench-golden: build setup-test ## every shipped model against its golden outputs; ten photos over both protocols
 	@$(VENV)/bin/python bench/golden/bench_golden.py
 
-bench-engine: build setup-test ## our latency over ONNX Runtime's
-	@$(VENV)/bin/python bench/engine/bench_engine.py
+bench-zoo: build zoo ## the zoo against ONNX Runtime and OpenVINO, interleaved: 40 minutes, and goes on where it was cut off
+	@$(BUILD)/zoo-venv/bin/python bench/zoo/bench_zoo.py
+
+check-zoo: build zoo ## the full models' outputs against ONNX Runtime's, at every batch and length
+	@$(BUILD)/zoo-venv/bin/python bench/zoo/bench_zoo.py --check
 
 bench-wire: build setup-test ## the recorded answers of a real Triton against ours
 	@$(VENV)/bin/python bench/wire/bench_wire.py
