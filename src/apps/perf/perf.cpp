@@ -40,45 +40,20 @@ struct Subject : Compiled {
   }
 };
 
-// The flags with the extents of `arrays` as shapes.
-ModelFlags shaped_like(ModelFlags flags, const std::vector<NamedTensor>& arrays) {
-  for (const NamedTensor& array : arrays) {
-    std::string extents;
-    for (int64_t extent : array.tensor.shape()) extents += (extents.empty() ? "" : "x") + std::to_string(extent);
-    flags.shapes.push_back(array.name + "=" + extents);
-  }
-  return flags;
-}
-
-// Puts the arrays in the place of what was drawn.
-Status replace_inputs(Subject& subject, const std::vector<NamedTensor>& arrays) {
-  for (size_t i = 0; i < subject.inputs.size(); ++i) {
-    const engine::Port& port = subject.program->inputs()[i];
-    for (const NamedTensor& array : arrays) {
-      if (array.name != port.name) continue;
-      if (array.tensor.dtype() != port.dtype)
-        return invalid_argument("input '" + port.name + "' is " + std::string(dtype_kserve_name(port.dtype)) +
-                                "; the file's array is " + std::string(dtype_kserve_name(array.tensor.dtype())));
-      subject.inputs[i] = array.tensor;
-    }
-  }
-  return {};
-}
-
 Result<Subject> prepare(const Options& options, int threads) {
   Subject subject;
-  std::vector<NamedTensor> arrays;
-  if (!options.inputs.empty()) {
-    MOTET_ASSIGN(arrays, prep::read_npz(options.inputs));
+  if (options.inputs.empty()) {
+    MOTET_ASSIGN(static_cast<Compiled&>(subject), compile_model(options, threads, true));
+    std::map<std::string, double> values;
+    for (const std::string& text : options.values) {
+      MOTET_ASSIGN(auto value, parse_value(text));
+      values.insert(std::move(value));
+    }
+    MOTET_ASSIGN(subject.inputs, draw_inputs(*subject.program, values));
+  } else {
+    MOTET_ASSIGN(auto arrays, prep::read_npz(options.inputs));
+    MOTET_ASSIGN(static_cast<Compiled&>(subject), compile_model_for(options, arrays, threads, true, subject.inputs));
   }
-  MOTET_ASSIGN(static_cast<Compiled&>(subject), compile_model(shaped_like(options, arrays), threads, true));
-  std::map<std::string, double> values;
-  for (const std::string& text : options.values) {
-    MOTET_ASSIGN(auto value, parse_value(text));
-    values.insert(std::move(value));
-  }
-  MOTET_ASSIGN(subject.inputs, draw_inputs(*subject.program, values));
-  MOTET_RETURN_IF_ERROR(replace_inputs(subject, arrays));
   for (const auto& step : subject.program->steps()) subject.flops += step.flops;
   return subject;
 }
@@ -278,7 +253,9 @@ int perf_main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--value", options.values,
                  "NAME=16000: fill an input with a number (repeatable); others are random or 0");
-  app.add_option("--inputs", options.inputs, "a .npz file with arrays by input: their extents and values are taken");
+  app.add_option(
+      "--inputs", options.inputs,
+      "a .npz file with one array per input, by name: what to time, instead of --batch, --shape and --value");
   app.add_flag("--json", options.json, "one JSON object on standard output");
   app.add_flag("--profile", options.profile, "also time every step, and sum by op");
   app.add_flag(
