@@ -10,7 +10,7 @@ export CC := $(shell command -v clang-19 || echo cc)
 export CXX := $(shell command -v clang++-19 || echo c++)
 
 .PHONY: help setup setup-test build demo serve test unit sanitize asan tsan tidy format bench \
-        bench-golden bench-zoo bench-wire bench-replay bench-steps bench-vopr zoo check-zoo clean
+        bench-golden bench-onnx bench-zoo bench-wire bench-replay bench-steps bench-vopr zoo check-zoo clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,7 +67,7 @@ tidy: build ## clang-tidy over src/
 format: ## clang-format over src/
 	@git ls-files 'src/*.h' 'src/*.cpp' | xargs clang-format-19 -i
 
-bench: bench-golden bench-wire bench-replay bench-vopr bench-zoo ## every bench below
+bench: bench-golden bench-onnx bench-wire bench-replay bench-vopr bench-zoo ## every bench below
 
 bench-golden: build setup-test ## every shipped model against its golden outputs; ten photos over both protocols
 	@$(VENV)/bin/python bench/golden/bench_golden.py
@@ -80,6 +80,9 @@ check-zoo: build zoo ## the full models' outputs against ONNX Runtime's, at ever
 
 bench-wire: build setup-test ## the recorded answers of a real Triton against ours
 	@$(VENV)/bin/python bench/wire/bench_wire.py
+
+bench-onnx: build setup-test ## every case of the ONNX node suite: none wrong, none crashes, the share that runs natively
+	@$(VENV)/bin/python bench/onnx/bench_onnx.py
 
 bench-replay: build setup-test ## 60 s recorded live, replayed in another process
 	@$(VENV)/bin/python bench/replay/bench_replay.py

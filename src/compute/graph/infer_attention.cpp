@@ -100,8 +100,21 @@ Status signal_window(Inference& n) {
   return {};
 }
 
+// [bins of the spectrum, bins of the mel scale].
+Status mel_weight_matrix(Inference& n) {
+  SymShape to = unknown_shape(2);
+  auto bins = n.data(0), length = n.data(1);
+  if (length && length->size() == 1 && (*length)[0].value && *(*length)[0].value >= 0)
+    to[0] = dim_of(*(*length)[0].value / 2 + 1);
+  if (bins && bins->size() == 1) to[1] = (*bins)[0].dim();
+  int64_t told = n.node().int_or("output_datatype", 1);
+  n.set(0, told > 0 && told < 1000 ? dtype_from_onnx(static_cast<int>(told)) : std::nullopt, to);
+  return {};
+}
+
 constexpr RuleRow kRules[] = {
     {"Attention", attention},
+    {"MelWeightMatrix", mel_weight_matrix},
     {"RotaryEmbedding", same_as_first},
     {"DFT", dft},
     {"STFT", stft},

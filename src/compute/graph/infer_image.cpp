@@ -228,7 +228,22 @@ Status col2im(Inference& n) {
   return {};
 }
 
+Status max_roi_pool(Inference& n) {
+  MOTET_RETURN_IF_ERROR(n.check_rank(0, 4, 4));
+  MOTET_RETURN_IF_ERROR(n.check_rank(1, 2, 2));
+  const SymShape* x = n.shape(0);
+  const SymShape* rois = n.shape(1);
+  std::vector<int64_t> pooled = n.node().ints_or("pooled_shape", {});
+  if (pooled.size() != 2 || pooled[0] < 1 || pooled[1] < 1)
+    return n.error("pooled_shape has " + std::to_string(pooled.size()) + " extents; two of 1 and up are accepted");
+  n.set(0, n.dtype(0),
+        SymShape{rois == nullptr ? unknown_dim() : (*rois)[0], x == nullptr ? unknown_dim() : (*x)[1],
+                 dim_of(pooled[0]), dim_of(pooled[1])});
+  return {};
+}
+
 constexpr RuleRow kRules[] = {
+    {"MaxRoiPool", max_roi_pool},
     {"Resize", resize},
     {"Upsample", upsample},
     {"DepthToSpace", depth_to_space},

@@ -13,7 +13,7 @@ namespace motet::graph {
 
 // Versions of the standard domain that we read.
 inline constexpr int64_t kMinOpset = 7;
-inline constexpr int64_t kMaxOpset = 23;
+inline constexpr int64_t kMaxOpset = 28;
 
 // An Error names the node or value, and its place in the file. REQUIRES: record.graph.
 Result<std::shared_ptr<Graph>> build_graph(const ModelRecord& record, TensorSource& source);

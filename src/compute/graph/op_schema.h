@@ -1,5 +1,5 @@
 // What the reader demands of a node before anyone else sees it: how many inputs and outputs an ONNX op may have and of
-// which type each of its attributes is, over all its versions in opsets 7 to 23. So a required input is always present,
+// which type each of its attributes is, over all its versions in opsets 7 to 28. So a required input is always present,
 // and the typed accessors of Node (int_or and so on) cannot meet an attribute of another type. Any thread.
 #pragma once
 

@@ -1,8 +1,10 @@
 // The explicit table. One line an op; implementations fastest first, the plain reference last.
 #include "compute/ops/table.h"
 
+#include "compute/ops/attention/attention.h"
 #include "compute/ops/conv/conv.h"
 #include "compute/ops/elementwise/elementwise.h"
+#include "compute/ops/linear/linear.h"
 #include "compute/ops/matmul/matmul.h"
 #include "compute/ops/move/move.h"
 #include "compute/ops/norm/norm.h"
@@ -13,6 +15,8 @@
 #include "compute/ops/reference.h"
 #include "compute/ops/resize/resize.h"
 #include "compute/ops/rnn/rnn.h"
+#include "compute/ops/signal/signal.h"
+#include "compute/ops/vision/vision.h"
 
 namespace motet::ops {
 namespace {
@@ -146,9 +150,10 @@ constexpr Row kReduceRows[] = {
     {kOnnx, "ReduceL2", {kReduce}},
     {kOnnx, "ReduceLogSum", {kReduce}},
     {kOnnx, "ReduceLogSumExp", {kReduce}},
-    {kOnnx, "ReduceMax", {kOnednnReduce, kReduce}},
+    // oneDNN's starts from the least finite number, and gives that for a row of minus infinities.
+    {kOnnx, "ReduceMax", {kReduce}},
     {kOnnx, "ReduceMean", {kOnednnReduce, kReduce}},
-    {kOnnx, "ReduceMin", {kOnednnReduce, kReduce}},
+    {kOnnx, "ReduceMin", {kReduce}},
     {kOnnx, "ReduceProd", {kReduce}},
     {kOnnx, "ReduceSum", {kOnednnReduce, kReduce}},
     {kOnnx, "ReduceSumSquare", {kReduce}},
@@ -208,8 +213,31 @@ constexpr Row kMoveRows[] = {
     {kOnnx, "Unsqueeze", {kMoving<plan_copy>}},
 };
 
-constexpr std::span<const Row> kAll[] = {kUnaryRows,  kBinaryRows,   kLinearRows, kNormRows,
-                                         kReduceRows, kSequenceRows, kQuantRows,  kMoveRows};
+constexpr Row kAlgebraRows[] = {
+    {kOnnx, "Attention", {kComputing<plan_attention>}},
+    {kOnnx, "Det", {kComputing<plan_det>}},
+    {kOnnx, "Einsum", {kComputing<plan_einsum>}},
+    {kOnnx, "RotaryEmbedding", {kComputing<plan_rotary>}},
+};
+
+constexpr Row kSignalRows[] = {
+    {kOnnx, "BlackmanWindow", {kComputing<plan_signal_window>}},
+    {kOnnx, "DFT", {kComputing<plan_dft>}},
+    {kOnnx, "HammingWindow", {kComputing<plan_signal_window>}},
+    {kOnnx, "HannWindow", {kComputing<plan_signal_window>}},
+    {kOnnx, "MelWeightMatrix", {kComputing<plan_mel_weight_matrix>}},
+    {kOnnx, "STFT", {kComputing<plan_stft>}},
+};
+
+constexpr Row kVisionRows[] = {
+    {kOnnx, "AffineGrid", {kComputing<plan_affine_grid>}},  {kOnnx, "CenterCropPad", {kMoving<plan_center_crop_pad>}},
+    {kOnnx, "Col2Im", {kComputing<plan_col2im>}},           {kOnnx, "GridSample", {kComputing<plan_grid_sample>}},
+    {kOnnx, "MaxRoiPool", {kComputing<plan_max_roi_pool>}}, {kOnnx, "MaxUnpool", {kMoving<plan_max_unpool>}},
+    {kOnnx, "RoiAlign", {kComputing<plan_roi_align>}},
+};
+
+constexpr std::span<const Row> kAll[] = {kUnaryRows, kBinaryRows, kLinearRows,  kNormRows,   kReduceRows, kSequenceRows,
+                                         kQuantRows, kMoveRows,   kAlgebraRows, kSignalRows, kVisionRows};
 
 }  // namespace
 

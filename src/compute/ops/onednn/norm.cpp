@@ -182,10 +182,6 @@ Result<KernelPtr> plan_reduction(const NodeRequest& request) {
   algorithm kind = algorithm::reduction_sum;
   if (node.op == "ReduceMean")
     kind = algorithm::reduction_mean;
-  else if (node.op == "ReduceMax")
-    kind = algorithm::reduction_max;
-  else if (node.op == "ReduceMin")
-    kind = algorithm::reduction_min;
   else if (node.op != "ReduceSum")
     return unsupported("no function for " + node.op);
   const Shape& in = request.inputs[0].shape;
