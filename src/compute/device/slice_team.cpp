@@ -69,6 +69,7 @@ void SurveyTeam::close_stage() {
   if (stage.units == 0) {
     stage.units = 1;
     stage.serial = true;
+    regions_.push_back(table_.total);
     ++table_.total;
     times_.push_back(outside);
   } else {
@@ -93,6 +94,7 @@ void SurveyTeam::run(int parts, PartFunction f) {
     return;
   }
   if (!open_) open_stage();
+  regions_.push_back(table_.total);
   BarrierCount count;
   const Nanos began = clock_.now();
   Nanos last = began;

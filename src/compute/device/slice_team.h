@@ -66,6 +66,8 @@ class SurveyTeam final : public Team {
   const std::vector<Nanos>& times() const { return times_; }  // per unit
   // Time outside regions: every slice spends it again. Not in times(), but for stages that are serial.
   Nanos outside() const { return outside_; }
+  // The unit with which each parallel region, or serial stage, begins.
+  const std::vector<int>& regions() const { return regions_; }
   bool met_barrier() const { return met_barrier_; }
 
   int width() const override { return parts_; }
@@ -80,6 +82,7 @@ class SurveyTeam final : public Team {
   const Clock& clock_;
   UnitTable table_;
   std::vector<Nanos> times_;
+  std::vector<int> regions_;
   bool open_ = false;
   bool met_barrier_ = false;
   Nanos outside_;

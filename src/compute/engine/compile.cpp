@@ -85,16 +85,47 @@ Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions
   return cut;
 }
 
-// Lowers for each candidate layout, times each, and returns the fastest.
-Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<const Graph>& graph,
-                                                       LoweringOptions lowering, std::optional<Layout>& layout) {
-  Cut best;
-  for (Layout candidate : candidates()) {
-    lowering.preferred = candidate;
-    MOTET_ASSIGN(Cut cut, lower_cut(graph, lowering, kMeasureBudget));
-    if (!best.program || cut.total < best.total) best = std::move(cut);
+// The steps that Winograd's method makes clearly shorter, by the surveys of a program without and one with it.
+std::set<std::string> worth_winograd(const CompiledProgram& direct, const CompiledProgram& winograd) {
+  constexpr double kClearly = 0.93;  // it takes more memory, and other programs of the model will use it unmeasured
+  std::map<std::string, Nanos> times;
+  for (size_t i = 0; i < direct.body.size(); ++i) times[direct.body[i].key] = direct.infos[i].predicted;
+  std::set<std::string> keys;
+  for (size_t i = 0; i < winograd.body.size(); ++i) {
+    const StepInfo& info = winograd.infos[i];
+    auto before = times.find(winograd.body[i].key);
+    if (info.implementation.find("wino") == std::string::npos || before == times.end()) continue;
+    if (static_cast<double>(info.predicted.value) < kClearly * static_cast<double>(before->second.value))
+      keys.insert(winograd.body[i].key);
   }
-  if (best.total != kNever) layout = best.program->preferred;
+  return keys;
+}
+
+// Lowers for each candidate, times each, and keeps the fastest and its choice.
+Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<const Graph>& graph,
+                                                       LoweringOptions lowering, const std::vector<Layout>& layouts,
+                                                       std::optional<ConvolutionChoice>& choice) {
+  Cut best;
+  auto compare = [&](Cut cut) {
+    if (best.program && cut.total >= best.total) return;
+    best = std::move(cut);
+    if (best.total != kNever) choice = {best.program->preferred, lowering.winograd};
+  };
+  for (Layout candidate : layouts) {
+    lowering.preferred = candidate;
+    lowering.winograd.clear();
+    MOTET_ASSIGN(Cut cut, lower_cut(graph, lowering, kMeasureBudget));
+    std::shared_ptr<CompiledProgram> direct = cut.program;
+    compare(std::move(cut));
+    if (candidate != Layout::kNChw16c || lowering.precision != Precision::kExact) continue;
+    lowering.all_winograd = true;
+    MOTET_ASSIGN(Cut everywhere, lower_cut(graph, lowering, kMeasureBudget));
+    lowering.all_winograd = false;
+    lowering.winograd = worth_winograd(*direct, *everywhere.program);
+    if (lowering.winograd.empty()) continue;
+    MOTET_ASSIGN(Cut mixed, lower_cut(graph, lowering, kMeasureBudget));
+    compare(std::move(mixed));
+  }
   return best.program;
 }
 
@@ -146,20 +177,23 @@ Result<Shaped> with_shapes(const Graph& graph, const std::vector<Shape>& shapes)
 }
 
 Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>& shapes, const CompileOptions& options,
-                                 ops::WeightCache& weights, std::optional<Layout>& layout) {
+                                 ops::WeightCache& weights, std::optional<ConvolutionChoice>& choice) {
   MOTET_RETURN_IF_ERROR(expect_precision(options.precision));
   MOTET_ASSIGN(Shaped shaped, with_shapes(prepared, shapes));
   graph::PassContext context{.evaluate = reference_evaluator(), .symbols = std::move(shaped.symbols)};
   SteadyClock clock;
   MOTET_ASSIGN(auto reports, graph::run_passes(*shaped.graph, context, options.disabled_passes, clock));
-  LoweringOptions lowering{.max_width = std::max(1, options.max_width),
-                           .preferred = options.layout.value_or(layout.value_or(ops::onednn::blocked_layout())),
-                           .weights = &weights,
-                           .precision = options.precision,
-                           .lanes = options.lanes,
-                           .quantum = options.quantum,
-                           .disabled_passes = options.disabled_passes,
-                           .evaluate = context.evaluate};
+  const bool chosen = choice && (!options.layout || *options.layout == choice->layout);
+  LoweringOptions lowering{
+      .max_width = std::max(1, options.max_width),
+      .preferred = options.layout.value_or(chosen ? choice->layout : ops::onednn::blocked_layout()),
+      .winograd = chosen ? choice->winograd : std::set<std::string>(),
+      .weights = &weights,
+      .precision = options.precision,
+      .lanes = options.lanes,
+      .quantum = options.quantum,
+      .disabled_passes = options.disabled_passes,
+      .evaluate = context.evaluate};
   if (depends_on_data(*shaped.graph)) {
     MOTET_ASSIGN(auto dynamic, DynamicProgram::create(shaped.graph, options, &weights));
     dynamic->set_passes(std::move(reports));
@@ -167,8 +201,11 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
     return ProgramPtr(std::move(dynamic));
   }
   std::shared_ptr<CompiledProgram> program;
-  if (!layout && !options.layout && options.calibrate && has_layout_choice(*shaped.graph)) {
-    MOTET_ASSIGN(program, lower_fastest(shaped.graph, lowering, layout));
+  if (!chosen && options.calibrate && has_layout_choice(*shaped.graph)) {
+    std::optional<ConvolutionChoice> fastest;
+    auto layouts = options.layout ? std::vector<Layout>{*options.layout} : candidates();
+    MOTET_ASSIGN(program, lower_fastest(shaped.graph, lowering, layouts, fastest));
+    if (!options.layout) choice = std::move(fastest);
     weights.trim();
   } else {
     MOTET_ASSIGN(Cut cut, lower_cut(shaped.graph, lowering, options.calibrate ? kMeasureBudget : Nanos(0)));

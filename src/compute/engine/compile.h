@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 
 #include "base/result.h"
 #include "compute/engine/compiled.h"
@@ -25,11 +27,17 @@ struct Shaped {
 };
 Result<Shaped> with_shapes(const graph::Graph& graph, const std::vector<Shape>& shapes);
 
-// Compiles `prepared` for `shapes`. `layout` is the layout chosen for this model before; where there is none yet and
-// the options allow measuring, the candidates are timed and the fastest is left there.
+// How a model's convolutions are run, as measured: what its programs have in common.
+struct ConvolutionChoice {
+  ops::Layout layout = ops::Layout::kRowMajor;
+  std::set<std::string> winograd;  // keys of the steps that use Winograd's method
+};
+
+// Compiles `prepared` for `shapes`. `choice` is what was chosen for this model before; where there is none yet and the
+// options allow measuring, the candidates are timed and the fastest is left there.
 // A graph that needs data for its shapes becomes a DynamicProgram.
 Result<ProgramPtr> compile_graph(const graph::Graph& prepared, const std::vector<Shape>& shapes,
                                  const CompileOptions& options, ops::WeightCache& weights,
-                                 std::optional<ops::Layout>& layout);
+                                 std::optional<ConvolutionChoice>& choice);
 
 }  // namespace motet::engine

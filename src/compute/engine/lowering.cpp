@@ -506,6 +506,7 @@ Result<ops::Planned> Lowering::plan(int index, const Node& node, Operands& opera
                              .outputs = operands.outputs,
                              .preferred = options_.preferred,
                              .max_width = step.parts,
+                             .winograd = options_.all_winograd || options_.winograd.contains(step.key),
                              .weights = options_.weights,
                              .lowered = lowered};
     auto planned = ops::plan_kernel(request);

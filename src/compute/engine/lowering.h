@@ -19,6 +19,8 @@ namespace motet::engine {
 struct LoweringOptions {
   int max_width = 1;
   ops::Layout preferred = ops::Layout::kRowMajor;  // of convolutions and what follows them
+  bool all_winograd = false;                       // NodeRequest::winograd for every convolution, or
+  std::set<std::string> winograd;                  // for those of these keys
   ops::WeightCache* weights = nullptr;
   Precision precision = Precision::kExact;
   bool lanes = false;                     // look for steps that may run at once

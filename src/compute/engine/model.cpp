@@ -140,7 +140,7 @@ class LoadedModel final : public Model {
   // Guarded by compile_mutex_.
   std::mutex compile_mutex_;
   std::map<std::set<std::string>, std::shared_ptr<const Graph>> prepared_;  // by disabled passes
-  std::map<Precision, std::optional<ops::Layout>> layouts_;                 // as measured
+  std::map<Precision, std::optional<ConvolutionChoice>> convolutions_;      // as measured
 
   // Guarded by programs_mutex_, which no one holds while compiling.
   std::mutex programs_mutex_;
@@ -171,7 +171,7 @@ Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, 
   std::lock_guard one_at_a_time(compile_mutex_);
   if (ProgramPtr program = find()) return program;
   MOTET_ASSIGN(auto graph, prepared(options.disabled_passes));
-  MOTET_ASSIGN(auto compiled, compile_graph(*graph, input_shapes, options, weights_, layouts_[options.precision]));
+  MOTET_ASSIGN(auto compiled, compile_graph(*graph, input_shapes, options, weights_, convolutions_[options.precision]));
   std::lock_guard lock(programs_mutex_);
   return programs_.emplace(std::move(key), std::move(compiled)).first->second;
 }

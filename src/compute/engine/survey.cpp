@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <span>
 
 #include "base/clock.h"
@@ -94,6 +95,29 @@ bool strings_among(const std::vector<TensorView>& views) {
   return std::any_of(views.begin(), views.end(), [](const TensorView& v) { return v.dtype == DType::kString; });
 }
 
+// Units of one region are alike, but for those that have nothing to do: one that took more than thrice the median was
+// held up by something else on the machine, and is taken at that.
+void level_times(std::span<Nanos> region) {
+  constexpr Nanos kSomething(1000);
+  std::vector<Nanos> busy;
+  std::copy_if(region.begin(), region.end(), std::back_inserter(busy), [&](Nanos time) { return time > kSomething; });
+  if (busy.size() < 4) return;
+  auto middle = busy.begin() + static_cast<std::ptrdiff_t>(busy.size() / 2);
+  std::nth_element(busy.begin(), middle, busy.end());
+  for (Nanos& time : region) time = std::min(time, *middle * 3);
+}
+
+void level_times(StepSurvey& step, const std::vector<int>& regions) {
+  for (size_t r = 0; r < regions.size(); ++r) {
+    const auto first = static_cast<size_t>(regions[r]);
+    const size_t last = r + 1 < regions.size() ? static_cast<size_t>(regions[r + 1]) : step.times.size();
+    level_times(std::span(step.times).subspan(first, last - first));
+  }
+  Nanos sum = step.outside;
+  for (Nanos time : step.times) sum += time;
+  step.total = std::min(step.total, sum);
+}
+
 void note(StepSurvey& step, const device::SurveyTeam& team, Nanos took, bool first) {
   if (first || !(team.table() == step.units)) {
     step.units = team.table();
@@ -105,23 +129,7 @@ void note(StepSurvey& step, const device::SurveyTeam& team, Nanos took, bool fir
   for (size_t u = 0; u < step.times.size(); ++u) step.times[u] = std::min(step.times[u], team.times()[u]);
   step.outside = std::min(step.outside, team.outside());
   step.total = std::min(step.total, took);
-}
-
-// Units of one region are alike: one that took more than thrice the median of its stage was held up by something else
-// on the machine, and is taken at that.
-void level_times(StepSurvey& step) {
-  constexpr size_t kEnough = 4;
-  for (const device::UnitTable::Stage& stage : step.units.stages) {
-    std::span<Nanos> times(step.times.data() + stage.first, static_cast<size_t>(stage.units));
-    if (times.size() < kEnough) continue;
-    std::vector<Nanos> sorted(times.begin(), times.end());
-    std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2), sorted.end());
-    const Nanos most = sorted[sorted.size() / 2] * 3;
-    for (Nanos& time : times) time = std::min(time, most);
-  }
-  Nanos sum = step.outside;
-  for (Nanos time : step.times) sum += time;
-  step.total = std::min(step.total, sum);
+  level_times(step, team.regions());
 }
 
 void survey_sides(const Branch& branch, Nanos budget, StepSurvey& step) {
@@ -208,8 +216,6 @@ std::optional<Survey> survey(const CompiledProgram& program, Nanos budget) {
     survey_round(program, arena->data(), runner, clock, budget, round == 0, result);
   }
   give_arena(std::move(*arena));
-  for (StepSurvey& step : result.steps)
-    if (step.units.total > 0) level_times(step);
   for (const StepSurvey& step : result.steps) result.total += step.total;
   return result;
 }

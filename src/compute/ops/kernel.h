@@ -45,7 +45,10 @@ struct NodeRequest {
   // Parts that each of the kernel's parallel regions is cut into, at most; what team.width() will be when it runs. At
   // least as many as cores, more where the op is to be sliced.
   int max_width = 1;
-  WeightCache* weights = nullptr;            // packed weights shared by the programs of a model; null: pack privately
+  // Convolutions by Winograd's minimal filtering where there is a kernel for it (3x3, stride 1): half the
+  // multiplications or fewer, more memory for weights, and a rounding of about 1e-6 of the largest value.
+  bool winograd = false;
+  WeightCache* weights = nullptr;  // packed weights shared by the programs of a model; null: pack privately
   // True when the compiler chose bf16 for operands of an f32 node: whoever could only widen them refuses, since f32
   // would be faster. Constants are f32 still.
   bool lowered = false;
@@ -71,8 +74,9 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   // Runs on `team`, whose width() is the number of parts that it was planned for. All work lies in regions of the team
-  // (device/slice_team.h says why): what is done outside them is repeated for every slice. Called by one thread at a time per set of operands; may be called concurrently from
-  // several executions with different operands, so it keeps no mutable state.
+  // (device/slice_team.h says why): what is done outside them is repeated for every slice. Called by one thread at a
+  // time per set of operands; may be called concurrently from several executions with different operands, so it keeps
+  // no mutable state.
   virtual void run(const KernelArgs& args, device::Team& team) const = 0;
 
   // "onednn jit_1x1:avx512_core", "reference"
@@ -94,8 +98,8 @@ class Kernel {
     return -1;
   }
   virtual bool must_be_in_place() const { return false; }
-  // True if it is known to bear slicing. Else the compiler proves it before it relies on it, by comparing the results of
-  // a run whole and a run unit by unit.
+  // True if it is known to bear slicing. Else the compiler proves it before it relies on it, by comparing the results
+  // of a run whole and a run unit by unit.
   virtual bool sliceable() const { return false; }
   // Bytes of packed weights it holds beside the constants.
   virtual size_t packed_bytes() const { return 0; }

@@ -94,12 +94,14 @@ struct Choice {
   Desc source, destination;
   bool fused = true;      // post-ops inside the primitive
   bool anything = false;  // the last resort: even a classic gemm will do
+  bool winograd = false;
 };
 
 dnnl::convolution_forward::primitive_desc describe_forward(const Problem& p, const Choice& choice,
                                                            const dnnl::primitive_attr& attr) {
-  dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct,
-                                       choice.source, any_layout(p.weights, p.from), p.bias_desc(), choice.destination,
+  auto method = choice.winograd ? dnnl::algorithm::convolution_winograd : dnnl::algorithm::convolution_direct;
+  dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_inference, method, choice.source,
+                                       any_layout(p.weights, p.from), p.bias_desc(), choice.destination,
                                        p.window.strides, p.window.dilations, p.window.pad_begin, p.window.pad_end);
   return {desc, attr, cpu_engine()};
 }
@@ -182,9 +184,16 @@ Result<KernelPtr> build(const Problem& p, const Choice& choice, Describe describ
 }
 
 // Choices in order of expected speed.
-std::vector<Choice> choices(const Problem& p) {
+std::vector<Choice> choices(const Problem& p, bool transposed) {
   std::vector<Choice> list;
   Layout preferred = p.request.preferred;
+  if (p.request.winograd && !transposed && p.source.size() == 4 && preferred == Layout::kNChw16c) {
+    for (bool fused : {true, false})
+      list.push_back({.source = in_layout(p.source, preferred, p.from),
+                      .destination = in_layout(p.destination, preferred, p.to),
+                      .fused = fused,
+                      .winograd = true});
+  }
   auto add = [&](const Desc& source, const Desc& destination, bool anything = false) {
     list.push_back({source, destination, true, anything});
     if (!p.request.node.post_ops.empty()) list.push_back({source, destination, false, anything});
@@ -203,7 +212,7 @@ std::vector<Choice> choices(const Problem& p) {
 template <class Primitive, class Describe>
 Result<KernelPtr> plan_any(const NodeRequest& request, bool transposed, Describe describe_op) {
   MOTET_ASSIGN(Problem problem, read_problem(request, transposed));
-  std::vector<Choice> list = choices(problem);
+  std::vector<Choice> list = choices(problem, transposed);
   Error last = unsupported("no choice of layouts");
   for (const Choice& choice : list) {
     Result<KernelPtr> kernel = guarded([&] { return build<Primitive>(problem, choice, describe_op); });
