@@ -8,6 +8,7 @@
 #include "apps/infer/infer.h"
 #include "apps/perf/perf.h"
 #include "apps/serve/serve.h"
+#include "compute/foreign/worker.h"
 
 namespace {
 
@@ -21,9 +22,9 @@ constexpr Command kCommands[] = {
     {"serve", "serve a model repository over HTTP and gRPC (KServe v2, as Triton speaks it)", &motet::serve_main},
     {"infer", "send a photo, a sound or any file to a served model and print what it recognised", &motet::infer_main},
     {"bench", "load a KServe v2 server open-loop and print latencies and attainment", &motet::bench_main},
-    {"run", "run an ONNX model on tensors from an npz file", &motet::run_main},
-    {"perf", "time an ONNX model in this process", &motet::perf_main},
-    {"inspect", "show what an ONNX model compiles to: ops, steps, memory", &motet::inspect_main},
+    {"run", "run a model on tensors from an npz file", &motet::run_main},
+    {"perf", "time a model in this process", &motet::perf_main},
+    {"inspect", "show what runs a model and what it compiles to: ops, steps, memory", &motet::inspect_main},
 };
 
 void print_help(std::FILE* out) {
@@ -48,6 +49,8 @@ int main(int argc, char** argv) {
     std::puts("motet " MOTET_VERSION);
     return 0;
   }
+  // Not for people: how a server starts a child for a foreign executor.
+  if (name == motet::foreign::kWorkerCommand) return motet::foreign::foreign_worker_main(argc - 1, argv + 1);
   for (const Command& command : kCommands) {
     if (name == command.name) return command.main(argc - 1, argv + 1);
   }

@@ -8,7 +8,11 @@
 namespace motet {
 
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
-  app.add_option("model", flags.model, "a .onnx file, or a model's folder in a repository")->required();
+  app.add_option("model", flags.model,
+                 "a .onnx file, a file that OpenVINO reads (.xml, .pb, .tflite, .pdmodel, a saved model), or a model's "
+                 "folder in a "
+                 "repository")
+      ->required();
   app.add_option("--batch", flags.batch, "extent for the outermost open extent of the inputs")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -20,6 +24,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       ->capture_default_str();
   add_precision_flag(app, flags.precision);
   app.add_flag("--lanes", flags.lanes, "let branches of the graph run at once, each on cores of its own");
+  add_executor_flags(app, flags.executor);
 }
 
 namespace {
@@ -40,7 +45,8 @@ Status compile(const ModelFlags& flags, int max_width, bool calibrate, Compiled&
 
 Status read(const ModelFlags& flags, Compiled& compiled) {
   MOTET_ASSIGN(compiled.path, find_model(flags.model));
-  MOTET_ASSIGN(compiled.model, engine::Model::load(compiled.path));
+  install_executors(flags.executor.openvino_dir);
+  MOTET_ASSIGN(compiled.model, engine::Model::load(compiled.path, {.executor = flags.executor.executor}));
   return {};
 }
 

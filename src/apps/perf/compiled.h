@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/executors/executors.h"
 #include "base/result.h"
 #include "base/tensor/named.h"
 #include "compute/engine/program.h"
@@ -25,6 +26,7 @@ struct ModelFlags {
   std::string layout = "measured";
   std::string precision = "exact";
   bool lanes = false;
+  ExecutorFlags executor;
 };
 
 // The flags write to `flags`, which must outlive the parse.
@@ -38,8 +40,8 @@ struct Compiled {
   engine::CompileOptions options;  // and with
 };
 
-// Reads the model and compiles it for up to `max_width` cores. Without `calibrate` nothing is run to measure it. An
-// Error names the flag's value that is wrong, or what the model cannot do.
+// Installs the executors, reads the model and compiles it for up to `max_width` cores. Without `calibrate` nothing is
+// run to measure it. An Error names the flag's value that is wrong, or what the model cannot do.
 Result<Compiled> compile_model(const ModelFlags& flags, int max_width, bool calibrate);
 // The same for the shapes of `inputs`, one tensor per input of the model by name, which are put into its order.
 Result<Compiled> compile_model_for(const ModelFlags& flags, const std::vector<NamedTensor>& arrays, int max_width,

@@ -121,7 +121,8 @@ void print_ports(const char* what, const std::vector<engine::Port>& declared,
 void print_text(const Subject& s) {
   const graph::Model& source = s.model->source();
   std::cout << "model    " << s.path.string() << " (" << number(static_cast<double>(source.file_bytes) / 1e6, 3)
-            << " MB), IR " << source.ir_version;
+            << " MB)";
+  if (source.ir_version > 0) std::cout << ", IR " << source.ir_version;
   for (const auto& [domain, version] : source.opsets)
     std::cout << ", opset " << (domain.empty() ? "ai.onnx" : domain) << ' ' << version;
   std::cout << (source.producer.empty() ? "" : ", made by " + source.producer) << '\n';
@@ -130,11 +131,12 @@ void print_text(const Subject& s) {
   std::cout << "batch    "
             << (s.model->batchable() ? "rows of different queries can be one batch" : "no: queries run one by one")
             << '\n';
-  std::cout << "ops     ";
+  if (!s.ops.empty()) std::cout << "ops     ";
   for (const auto& [op, count] : s.ops) std::cout << ' ' << op << ' ' << count;
-  std::cout << "\nwork     " << number(s.flops * 1e-9, 4) << " GFLOP, " << number(s.bytes / 1e6, 2)
-            << " MB moved by steps, predicted " << number(s.program->predicted().millis(), 3) << " ms on one core ("
-            << cpu_model() << ", " << ops::onednn::isa_name() << "), layout " << s.program->layout() << ", precision "
+  std::cout << (s.ops.empty() ? "" : "\n") << "work     " << number(s.flops * 1e-9, 4) << " GFLOP, "
+            << number(s.bytes / 1e6, 2) << " MB moved by steps, predicted "
+            << number(s.program->predicted().millis(), 3) << " ms on one core (" << cpu_model() << ", "
+            << ops::onednn::isa_name() << "), layout " << s.program->layout() << ", precision "
             << engine::precision_name(s.program->precision()) << '\n';
   std::cout << "memory   arena " << megabytes(s.program->arena_bytes()) << " MB ("
             << megabytes(s.program->activation_bytes()) << " without reuse), weights "
@@ -261,7 +263,8 @@ void print_json(const Subject& s) {
 int inspect_main(int argc, char** argv) {
   Options options;
   CLI::App app(
-      "Shows what an ONNX model compiles to: ops, FLOPs, bytes, passes, steps with their implementations, memory.",
+      "Shows what runs a model and what it compiles to: ops, FLOPs, bytes, passes, steps with their implementations, "
+      "memory.",
       "motet inspect");
   add_model_flags(app, options);
   app.add_option(

@@ -242,8 +242,7 @@ Status measure(const Options& options) {
 
 int perf_main(int argc, char** argv) {
   Options options;
-  CLI::App app("Times an ONNX model in this process: whole queries, inputs to outputs, on random inputs.",
-               "motet perf");
+  CLI::App app("Times a model in this process: whole queries, inputs to outputs, on random inputs.", "motet perf");
   add_model_flags(app, options);
   app.add_option("--threads", options.threads, "cores to use; 0 for all that the machine allows")
       ->check(CLI::NonNegativeNumber)

@@ -1,4 +1,4 @@
-// `motet perf`, `motet run` and `motet inspect`: an ONNX model in this process, without a server. Each returns the
+// `motet perf`, `motet run` and `motet inspect`: a model in this process, without a server. Each returns the
 // process's exit status: 0 done, 1 the model or its inputs were refused, 2 bad options.
 #pragma once
 

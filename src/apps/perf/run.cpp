@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "apps/executors/executors.h"
 #include "apps/perf/perf.h"
 #include "apps/perf/session.h"
 #include "compute/engine/execution.h"
@@ -13,13 +14,15 @@ struct Options {
   std::string model, inputs, outputs;
   std::string precision = "exact";
   int threads = 0;
+  ExecutorFlags executor;
 };
 
 Status run_model(const Options& options) {
   MOTET_ASSIGN(auto path, find_model(options.model));
   MOTET_ASSIGN(auto arrays, prep::read_npz(options.inputs));
   MOTET_ASSIGN(auto session, Session::create(options.threads));
-  MOTET_ASSIGN(auto model, engine::Model::load(path));
+  install_executors(options.executor.openvino_dir);
+  MOTET_ASSIGN(auto model, engine::Model::load(path, {.executor = options.executor.executor}));
   MOTET_ASSIGN(auto inputs, order_inputs(*model, arrays));
   std::vector<Shape> shapes;
   engine::QueryInputs query;
@@ -45,14 +48,17 @@ Status run_model(const Options& options) {
 
 int run_main(int argc, char** argv) {
   Options options;
-  CLI::App app("Runs an ONNX model once on tensors from a .npz file and writes its outputs to another.", "motet run");
-  app.add_option("model", options.model, "a .onnx file, or a model's folder in a repository")->required();
+  CLI::App app("Runs a model once on tensors from a .npz file and writes its outputs to another.", "motet run");
+  app.add_option("model", options.model,
+                 "a .onnx file, a file that OpenVINO reads, or a model's folder in a repository")
+      ->required();
   app.add_option("--inputs", options.inputs, "a .npz file with one array per input, by name")->required();
   app.add_option("--outputs", options.outputs, "the .npz file to write, one array per output, by name")->required();
   app.add_option("--threads", options.threads, "cores to use; 0 for all that the machine allows")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   add_precision_flag(app, options.precision);
+  add_executor_flags(app, options.executor);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -55,6 +55,7 @@ class PoolSession final : public Session {
 Result<std::filesystem::path> find_model(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_regular_file(path, error)) return path;
+  if (std::filesystem::exists(path / "saved_model.pb", error)) return path;
   if (!std::filesystem::is_directory(path, error))
     return not_found("'" + path.string() + "' is neither a file nor a model's folder in a repository");
   int64_t highest = -1;

@@ -21,7 +21,8 @@ class App;
 
 namespace motet {
 
-// The file to read: `path` itself, or for a model's folder in a repository the model.onnx of its highest version.
+// The model to read: `path` itself if it is a file or a TensorFlow saved model, or for a model's folder in a repository
+// the model.onnx of its highest version.
 Result<std::filesystem::path> find_model(const std::filesystem::path& path);
 
 // "name=1x3x224x224" as given on the command line.

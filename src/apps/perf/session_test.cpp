@@ -99,11 +99,12 @@ TEST(Commands, HelpNamesEveryOption) {
     EXPECT_EQ(run_command(main, {name}).first, 2);
   };
   expect(perf_main, "perf",
-         {"--batch", "--threads", "--seconds", "--shape", "--value", "--layout", "--json", "--profile", "--control"});
-  expect(run_main, "run", {"--inputs", "--outputs", "--threads"});
+         {"--batch", "--threads", "--seconds", "--shape", "--value", "--layout", "--json", "--profile", "--control",
+          "--executor", "--openvino-dir"});
+  expect(run_main, "run", {"--inputs", "--outputs", "--threads", "--executor", "--openvino-dir"});
   expect(inspect_main, "inspect",
          {"--batch", "--threads", "--shape", "--layout", "--precision", "--inputs", "--json", "--no-times",
-          "--disable-pass"});
+          "--disable-pass", "--executor", "--openvino-dir"});
 }
 
 TEST(Commands, InspectMeasuresWhatAPrecisionCosts) {

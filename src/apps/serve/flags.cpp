@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 
+#include "apps/executors/executors.h"
 #include "apps/term/table.h"
 #include "brain/sched/dispatcher.h"
 #include "brain/sched/planner.h"
@@ -142,7 +143,8 @@ void add_triton_options(CLI::App& app, ServeFlags& f, Texts& texts) {
   app.add_option("--log-verbose", f.log_verbose, "1: also write verbose lines")->check(CLI::Range(0, 9));
 }
 
-void add_own_options(CLI::App& app, serve::ServerOptions& s, Texts& texts) {
+void add_own_options(CLI::App& app, ServeFlags& f, Texts& texts) {
+  serve::ServerOptions& s = f.server;
   app.add_option("--cores", s.pool.workers, "worker threads; 0: what the machine and its cgroup allow")
       ->check(CLI::Range(0, 512))
       ->group("Motet");
@@ -162,6 +164,7 @@ void add_own_options(CLI::App& app, serve::ServerOptions& s, Texts& texts) {
                  "largest magnitude")
       ->check(CLI::Range(1e-9, 1.0))
       ->group("Motet");
+  add_openvino_flag(app, f.openvino_dir, "Motet");
   app.add_option("--record", s.domain.record_file,
                  "write what the serving loop hears and says to this file, for replay")
       ->type_name("FILE")
@@ -205,7 +208,7 @@ ParsedFlags parse_serve_flags(int argc, char** argv) {
 
   Texts texts;
   add_triton_options(app, f, texts);
-  add_own_options(app, s, texts);
+  add_own_options(app, f, texts);
   add_foreign_options(app, f, texts);
 
   for (int i = 1; i < argc; ++i) {  // these need no repository

@@ -26,6 +26,7 @@ struct ServeFlags {
   int exit_timeout_secs = 30;
   bool exit_on_error = true;
   int log_verbose = 0;
+  std::string openvino_dir;
   std::vector<std::string> hints;  // one log line each
 };
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "apps/executors/executors.h"
 #include "apps/log.h"
 #include "apps/serve/flags.h"
 #include "base/log.h"
@@ -123,6 +124,7 @@ int serve_until_signal(const ServeFlags& flags, const sigset_t& signals) {
   observe::Registry registry;
   for (const std::string& hint : flags.hints) log_info(hint);
   log_info(device::read_cpu_budget().describe());
+  install_executors(flags.openvino_dir);
   auto server = serve::Server::start(flags.server, registry);
   if (!server.ok()) return fail(server.error());
   Fronts fronts;

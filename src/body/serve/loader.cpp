@@ -360,7 +360,10 @@ Result<brain::Loaded> Loader::compile_bucket(Instance& instance, brain::BucketId
   brain::Loaded loaded{instance.id, bucket, Bytes(0), {}};
   for (const auto& [batch, program] : *programs) {
     loaded.bytes += program->packed_bytes();
-    loaded.programs.push_back({batch, program->arena_bytes(), predicted_by_width(program->predicted(), width_)});
+    std::vector<Nanos> predicted = predicted_by_width(program->predicted(), width_);
+    std::vector<Nanos> longest_step;
+    for (Nanos whole : predicted) longest_step.push_back(std::min(program->longest_step(), whole));
+    loaded.programs.push_back({batch, program->arena_bytes(), std::move(predicted), std::move(longest_step)});
   }
   instance.set_programs(bucket, std::move(programs).value());
   return loaded;

@@ -118,7 +118,7 @@ void fields(A& a, Like<ModelSettings> auto& v) {
 }
 template <class A>
 void fields(A& a, Like<ProgramFeatures> auto& v) {
-  a(v.batch, v.arena, v.predicted);
+  a(v.batch, v.arena, v.predicted, v.longest_step);
 }
 template <class A>
 void fields(A& a, Like<Arrived> auto& v) {

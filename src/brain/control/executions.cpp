@@ -19,6 +19,27 @@ LatencyBounds predict(const Execution& e, int width) {
   return sum;
 }
 
+// By what was learnt of its time: a step is as much longer than predicted as the whole.
+Nanos longest_step(const Execution& e, int width) {
+  Nanos longest;
+  for (const StartPart& part : e.parts) {
+    const Program& program = program_of(e.bucket->programs, part);
+    const std::vector<Nanos>& steps = program.features.longest_step;
+    if (steps.empty()) continue;
+    Nanos step = steps[std::min(static_cast<size_t>(width), steps.size()) - 1];
+    double late = static_cast<double>(program.latency.at(width).p50.value) /
+                  static_cast<double>(program.latency.predicted(width).value);
+    longest = std::max(longest, Nanos(static_cast<int64_t>(static_cast<double>(step.value) * late)));
+  }
+  return longest;
+}
+
+// For its present width.
+void set_predictions(Execution& e) {
+  e.predicted = predict(e, e.cores.size());
+  e.longest_step = longest_step(e, e.cores.size());
+}
+
 void set_bound(Domain& d, Execution& e, Nanos at) { move_key(d.bounds, e.bound_at, at, e.id); }
 
 Nanos bound_from_now(const Domain& d, const Execution& e) {
@@ -127,7 +148,7 @@ void start(Domain& d, const StartBatch& decision) {
   MOTET_CHECK(rows == 0, "the parts of a batch take its rows");
   d.budget.charge(e.arena);
   take_cores(d, e, decision.cores);
-  e.predicted = predict(e, e.cores.size());
+  set_predictions(e);
   set_bound(d, e, bound_from_now(d, e));
   ++bucket.executions;
   ++bucket.instance->running;
@@ -149,7 +170,7 @@ void resume(Domain& d, ExecutionId id, const CoreSet& cores) {
   MOTET_CHECK(e.phase == ExecutionPhase::kPaused, "only a paused execution resumes");
   take_cores(d, e, cores);
   LatencyBounds before = e.predicted;
-  e.predicted = predict(e, cores.size());
+  set_predictions(e);
   // What it has done counts at the new width's pace.
   if (before.p50 > Nanos(0)) {
     double done = std::min(1.0, static_cast<double>(e.ran.value) / static_cast<double>(before.p50.value));
@@ -169,7 +190,7 @@ void resize(Domain& d, ExecutionId id, const CoreSet& cores) {
   MOTET_CHECK((d.free | held).includes(cores), "an execution gets free cores");
   d.free = d.free | held;
   take_cores(d, e, cores);
-  e.predicted = predict(e, cores.size());
+  set_predictions(e);
   e.disturbed = true;
   d.actions.push_back(Resize{id, cores});
 }

@@ -115,6 +115,39 @@ TEST(LoopExecution, UrgentQueriesPreempt) {
   EXPECT_TRUE(body.answer(patient)->ok);
 }
 
+TEST(LoopExecution, UrgentQueriesCountWithAModelThatYieldsToNobody) {
+  VirtualBody body(options(1));
+  ModelSpec foreign = model("foreign"), quick = model("quick");
+  foreign.speed = {ms(100), ms(1)};
+  foreign.one_step = true;
+  quick.settings.slo = ms(10);
+  InstanceId f = body.add(foreign), q = body.add(quick);
+  body.warm(f);
+  body.advance(ms(200));
+  body.warm(q);
+  for (int i = 0; i < 30; ++i) {  // once it is known how long it takes
+    body.query(f);
+    body.advance(ms(200));
+  }
+  body.clear();
+  QueryId long_one = body.query(f);
+  body.advance(ms(20));
+  // It cannot be met, and is told so at once: a server ahead of this one may still send it elsewhere.
+  QueryId urgent = body.query(q);
+  ASSERT_NE(body.answer(urgent), nullptr);
+  EXPECT_TRUE(body.answer(urgent)->shed);
+  EXPECT_EQ(body.answer(urgent)->reason, ShedReason::kDeadlineUnreachable);
+  EXPECT_NE(body.answer(urgent)->error.message.find("from 8"), std::string::npos)
+      << "81 ms to go: " << body.answer(urgent)->error.message;
+  body.advance(ms(75));
+  QueryId patient = body.query(q);  // 6 ms to go
+  body.advance(ms(100));
+  EXPECT_TRUE(body.sent<Yield>().empty());
+  EXPECT_TRUE(body.answer(long_one)->ok);
+  ASSERT_NE(body.answer(patient), nullptr);
+  EXPECT_TRUE(body.answer(patient)->ok);
+}
+
 TEST(LoopExecution, StalePausesDoNotFreeCores) {
   VirtualBody body(options(1));
   ModelSpec slow = model("slow"), quick = model("quick");

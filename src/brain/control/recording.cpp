@@ -8,7 +8,7 @@ namespace motet::brain {
 namespace {
 
 constexpr std::string_view kMagic = "MOTETREC";
-constexpr uint64_t kVersion = 1;
+constexpr uint64_t kVersion = 2;
 constexpr uint64_t kFirstCheck = 0xCBF29CE484222325u;
 constexpr size_t kCheckBytes = 8;
 

@@ -116,7 +116,7 @@ TEST(Recording, RefusesWhatIsNone) {
   EXPECT_NE(replay("MOTETREX and so on").error().message.find("MOTETREC"), std::string::npos);
   std::string other = "MOTETREC";
   other.push_back(9);
-  EXPECT_EQ(replay(other + std::string(40, 'x')).error().message, "a recording of format 9; format 1 is accepted");
+  EXPECT_EQ(replay(other + std::string(40, 'x')).error().message, "a recording of format 9; format 2 is accepted");
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ struct ModelSpec {
   Bytes weights{1000};
   Bytes bucket_bytes{100};
   Bytes arena_per_row{10};
+  bool one_step = false;     // nothing interrupts its runs
   std::string load_error;    // fails to load with this
   std::string bucket_error;  // its shapes fail with this
 };
@@ -213,7 +214,7 @@ class VirtualBody {
     if (at == runs_.end() || at->second.lost) return;
     Run& run = at->second;
     Nanos left = run.remaining - (now_ - run.resumed_at) * run.cores.size();
-    if (left <= Nanos(0)) return;
+    if (left <= Nanos(0) || models_.at(run.start.instance).one_step) return;
     // It pauses at once, between two steps; the report takes a moment.
     run.remaining = left;
     ++run.stretch;
@@ -254,6 +255,7 @@ class VirtualBody {
       for (int size : spec.sizes) {
         ProgramFeatures f{size, Bytes(spec.arena_per_row.value * size), {}};
         for (int w = 1; w <= options_.cores.size(); ++w) f.predicted.push_back(spec.speed.at(size, w));
+        if (spec.one_step) f.longest_step = f.predicted;
         loaded.programs.push_back(std::move(f));
       }
       answer = std::move(loaded);

@@ -38,6 +38,8 @@ struct ProgramFeatures {
   int batch = 1;                 // rows it runs
   Bytes arena;                   // charged while an execution of it exists
   std::vector<Nanos> predicted;  // [w-1]: time at width w
+  // [w-1]: the longest stretch at width w that nothing interrupts; empty: none longer than a quantum.
+  std::vector<Nanos> longest_step;
   friend bool operator==(const ProgramFeatures&, const ProgramFeatures&) = default;
 };
 

@@ -177,6 +177,7 @@ struct Execution {
   Bytes arena;    // charged
   ExecutionPhase phase = ExecutionPhase::kRunning;
   LatencyBounds predicted;      // of the whole run at its present width
+  Nanos longest_step;           // of its programs at this width: what a yield may have to wait for; 0: a quantum
   Nanos ran;                    // on cores, before the last resume
   Nanos resumed_at;             // start of the present stretch on cores
   Nanos due = kNever;           // least of its queries

@@ -42,9 +42,11 @@ Error both(const Error& native, const Error& foreign) {
   return unsupported("native: " + native.message + "; foreign: " + foreign.message);
 }
 
-// What the input has wrong, no executor makes right.
-bool may_run_elsewhere(const Error& error) {
-  return error.code == Code::kUnsupported || error.code == Code::kInvalidArgument || error.code == Code::kInternal;
+// What the caller has wrong, no executor makes right: a pass that does not exist, too little memory. A graph that we
+// take to be wrong may be right.
+bool may_run_elsewhere(const Error& error, const CompileOptions& options) {
+  if (error.code == Code::kInvalidArgument) return options.disabled_passes.empty();
+  return error.code == Code::kUnsupported || error.code == Code::kInternal;
 }
 
 // A model that the native engine has read. A foreign executor reads it too, once a shape is refused.
@@ -61,7 +63,7 @@ class FallbackModel final : public Model {
   }
   Result<ProgramPtr> compile(const std::vector<Shape>& shapes, const CompileOptions& options) override {
     auto program = native_->compile(shapes, options);
-    if (program.ok() || !may_run_elsewhere(program.error())) return program;
+    if (program.ok() || !may_run_elsewhere(program.error(), options)) return program;
     if (!with_shapes(*native_->source().graph, shapes).ok()) return program;  // the shapes are not the model's
     ForeignPrograms* foreign = nullptr;
     if (Status opened = open(foreign); !opened.ok()) return both(program.error(), opened.error());

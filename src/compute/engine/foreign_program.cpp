@@ -20,8 +20,9 @@ struct Installed {
 };
 
 Installed& installed() {
-  static Installed list;
-  return list;
+  // Never destroyed: an executor's library may have gone when this process's statics go.
+  static auto* list = new Installed;
+  return *list;
 }
 
 bool known(const Shape& shape) {
@@ -173,7 +174,9 @@ Status check_shapes(const std::vector<Port>& ports, const std::vector<Shape>& sh
 void install_foreign(std::shared_ptr<ForeignExecutor> executor) {
   MOTET_CHECK(executor != nullptr, "an executor to install");
   std::lock_guard lock(installed().mutex);
-  installed().executors.push_back(std::move(executor));
+  auto& list = installed().executors;
+  std::erase_if(list, [&](const auto& other) { return other->name() == executor->name(); });
+  list.push_back(std::move(executor));
 }
 
 std::vector<std::shared_ptr<ForeignExecutor>> foreign_executors() {

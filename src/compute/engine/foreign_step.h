@@ -88,7 +88,7 @@ class ForeignExecutor {
   virtual Result<std::shared_ptr<ForeignModel>> load(const std::filesystem::path& path, const KnownPorts* known) = 0;
 };
 
-// The installed executors, in order of preference. Any thread.
+// The installed executors, in order of preference; one takes the place of another of its name. Any thread.
 void install_foreign(std::shared_ptr<ForeignExecutor> executor);
 std::vector<std::shared_ptr<ForeignExecutor>> foreign_executors();
 // For tests: forgets those installed.

@@ -37,8 +37,9 @@ std::vector<std::string> stat_fields(const std::string& text) {
 }  // namespace
 
 std::shared_ptr<engine::ForeignExecutor> executor() {
-  static auto made = make_openvino({.worker = {"/proc/self/exe", kWorkerCommand}});
-  return made;
+  // Never destroyed: OpenVINO's own statics go first.
+  static auto* made = new auto(make_openvino({.worker = {"/proc/self/exe", kWorkerCommand}}));
+  return *made;
 }
 
 std::string missing() {

@@ -111,6 +111,15 @@ Status complete_batching(const Signature& signature, ModelConfig& config) {
       "); accepted is 0, with dims that hold every extent");
 }
 
+// Triton's name for the format of a model's file.
+std::string platform_of(const std::string& file_name) {
+  auto ends = [&](std::string_view end) { return std::string_view(file_name).ends_with(end); };
+  if (file_name.empty() || ends(".onnx")) return "onnxruntime_onnx";
+  if (ends(".pb") || ends(".pbtxt") || ends(".graphdef")) return "tensorflow_graphdef";
+  if (ends(".savedmodel")) return "tensorflow_savedmodel";
+  return "openvino";
+}
+
 }  // namespace
 
 Status complete_config(const std::string& model, const Signature& signature, ModelConfig& config) {
@@ -124,7 +133,7 @@ Status complete_config(const std::string& model, const Signature& signature, Mod
   MOTET_RETURN_IF_ERROR(complete_tensors("output", signature.outputs, batched, false, *config.mutable_output()));
   if (config.version_policy().policy_choice_case() == inference::ModelVersionPolicy::POLICY_CHOICE_NOT_SET)
     config.mutable_version_policy()->mutable_latest()->set_num_versions(1);
-  if (config.platform().empty()) config.set_platform("onnxruntime_onnx");  // Triton's name for the file's format
+  if (config.platform().empty()) config.set_platform(platform_of(config.default_model_filename()));
   if (config.backend().empty()) config.set_backend("motet");
   if (config.default_model_filename().empty()) config.set_default_model_filename("model.onnx");
   return {};

@@ -11,7 +11,10 @@ constexpr Treatment kRefused = Treatment::kRefused;
 
 constexpr auto kRules = std::to_array<FieldRule>({
     {"name", kHonoured, "must be the name of the model's directory; taken from it when absent"},
-    {"default_model_filename", kHonoured, "the model's file inside a version's directory; `model.onnx` when absent"},
+    {"default_model_filename", kHonoured,
+     "the model's file inside a version's directory; `model.onnx` when absent. With OpenVINO installed also an IR "
+     "(.xml), "
+     "TensorFlow (.pb, a saved model's directory), TFLite or Paddle (.pdmodel) file"},
     {"version_policy", kHonoured, "`latest { num_versions }` (the default, with 1), `all`, or `specific { versions }`"},
     {"max_batch_size", kHonoured,
      "rows one batch may have; 0: the model has no batch extent. When inputs or outputs are left out and the model can "
@@ -45,9 +48,9 @@ constexpr auto kRules = std::to_array<FieldRule>({
      "Those with an input_data_file also measure the error of a reduced precision; zeros and random numbers do not. A "
      "file may hold one row, repeated for batch_size, or all of them"},
 
-    {"backend", kHint, "the ONNX file is run by Motet's own engine"},
-    {"platform", kHint, "the ONNX file is run by Motet's own engine"},
-    {"runtime", kHint, "the ONNX file is run by Motet's own engine"},
+    {"backend", kHint, "Motet's own engine runs ONNX files, and OpenVINO, where installed, what it refuses"},
+    {"platform", kHint, "Motet's own engine runs ONNX files, and OpenVINO, where installed, what it refuses"},
+    {"runtime", kHint, "Motet's own engine runs ONNX files, and OpenVINO, where installed, what it refuses"},
     {"instance_group", kHint, "Motet decides where and how widely a model runs; it keeps one copy of the weights"},
     {"optimization", kHint, "Motet chooses its own passes, kernels and memory plan"},
     {"input.format", kHint, "dims are taken as they stand, whatever the layout is called"},

@@ -67,7 +67,9 @@ Result<VersionSource> version_source(const ModelDirectory& directory, int64_t ve
   const std::string what = "the file of model '" + directory.name + "' version " + std::to_string(version);
   std::error_code error;
   MOTET_ASSIGN(fs::path file, path_inside(version_path, file_name, what));
-  if (fs::is_directory(file, error)) {  // a model with external data may be a directory of that name
+  // A model may be a directory of that name: TensorFlow's saved model, or an ONNX model with external data.
+  if (fs::is_directory(file, error)) {
+    if (fs::is_regular_file(file / "saved_model.pb", error)) return VersionSource{version, std::move(file)};
     MOTET_ASSIGN(file, path_inside(file, "model.onnx", what));
   }
   if (!fs::is_regular_file(file, error)) return not_found(what + " is not a file: " + file.string());

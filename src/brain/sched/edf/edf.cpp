@@ -20,12 +20,30 @@ Nanos remaining(const Execution& e, Nanos now, Nanos predicted) {
   return std::max(Nanos(0), predicted - elapsed);
 }
 
+// How long a running execution may take to give its cores up.
+Nanos until_yielded(const Execution& e, Nanos now) {
+  return std::min(e.longest_step, remaining(e, now, e.predicted.p50));
+}
+
 bool on_share(const Execution& e, const Instance& instance) { return e.cores.intersects(instance.share); }
 
 // When a core of a share could be had.
 struct Outlook {
-  Nanos earliest = kNever;      // by the end of what runs there
-  Nanos latest_due{INT64_MIN};  // what is more urgent than this may preempt: at once
+  // What runs there and may have to give way.
+  struct Running {
+    Nanos due;
+    Nanos yields_at;
+  };
+  Nanos earliest = kNever;  // by the end of what runs there
+  std::vector<Running> running;
+
+  // For a query that is due then: what is due later yields to it. `now` where nothing holds the share for long.
+  Nanos start(Nanos due, Nanos now) const {
+    Nanos first = earliest;
+    for (const Running& r : running)
+      if (due < r.due) first = std::min(first, r.yields_at);
+    return first == kNever ? now : std::max(now, first);
+  }
 };
 
 Outlook outlook(const DispatchView& view, const Instance& instance) {
@@ -34,8 +52,10 @@ Outlook outlook(const DispatchView& view, const Instance& instance) {
   for (const auto& [id, e] : view.executions) {
     if (!on_share(e, instance)) continue;
     bool running = e.phase == ExecutionPhase::kRunning;
-    o.earliest = std::min(o.earliest, running ? view.now + remaining(e, view.now, e.predicted.p50) : view.now);
-    if (running) o.latest_due = std::max(o.latest_due, e.due);
+    // One that was asked to pause, or to die, does so at its step's end.
+    Nanos free_at = view.now + (running ? remaining(e, view.now, e.predicted.p50) : until_yielded(e, view.now));
+    o.earliest = std::min(o.earliest, free_at);
+    if (running) o.running.push_back({e.due, view.now + until_yielded(e, view.now)});
   }
   return o;
 }
@@ -73,8 +93,7 @@ std::optional<ShedQuery> find_unreachable(const DispatchView& view, Nanos& wake)
         ahead = outlook(view, instance);
         known_for = &instance;
       }
-      Nanos start = q.due < ahead.latest_due ? view.now : std::max(view.now, ahead.earliest);
-      if (ahead.earliest == kNever) start = view.now;
+      Nanos start = ahead.start(q.due, view.now);
       if (start + time > q.deadline) {
         return ShedQuery{&q, ShedReason::kDeadlineUnreachable, unreachable_error(q, view.now, start, time)};
       }
@@ -179,15 +198,16 @@ std::optional<YieldExecution> find_victim(const DispatchView& view, const Bucket
     PartsPlan plan = plan_parts(bucket.programs, q.rows, (e.cores & instance.share).size(),
                                 instance.settings.max_batch > 0, instance.settings.allow_padding);
     Nanos time = careful_time(instance, plan.time);
+    const Nanos yielding = std::max(kQuantum, until_yielded(e, view.now));
     if (soonest_end + time <= q.deadline) {
-      Nanos last_chance = q.deadline - time - kQuantum;
+      Nanos last_chance = q.deadline - time - yielding;
       if (last_chance > view.now) wake = std::min(wake, last_chance);
       continue;
     }
-    Nanos urgent_done = view.now + kQuantum + time;
+    Nanos urgent_done = view.now + yielding + time;
     if (urgent_done > q.deadline || plan.arena > view.memory_left) continue;
     if (e.deadline != kNever && urgent_done + remaining(e, view.now, e.predicted.p99) > e.deadline) continue;
-    if (remaining(e, view.now, e.predicted.p50) <= kQuantum) continue;
+    if (remaining(e, view.now, e.predicted.p50) <= yielding) continue;
     if (view.now - e.resumed_at < kQuantum) {
       wake = std::min(wake, e.resumed_at + kQuantum);
       continue;

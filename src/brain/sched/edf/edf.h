@@ -8,7 +8,9 @@
 //   executions), at least one each; more if the deadline needs it; no more than still make the run 5 % faster.
 // Preemption: an execution yields if an urgent query would otherwise miss its deadline and so meets it, if it is due
 // later
-//   and itself still meets its own deadline after, and if it has run for a quantum since it got its cores.
+//   and itself still meets its own deadline after, and if it has run for a quantum since it got its cores. A yield is
+//   taken to need the longest step that the one that runs may be in: a foreign executor's model is one step, and yields
+//   to nobody.
 #pragma once
 
 #include "brain/sched/dispatcher.h"

@@ -215,6 +215,26 @@ TEST(Edf, PreemptsOnlyWhereItHelps) {
   EXPECT_FALSE(std::holds_alternative<YieldExecution>(decide(ms(100), ms(1010), ms(20), ms(5)))) << "it is due sooner";
 }
 
+TEST(Edf, CountsWithAStepThatNothingInterrupts) {
+  // An execution has run for 5 of its 100 ms; a query of 10 ms (15 at the most) comes.
+  auto decide = [](Nanos longest_step, Nanos deadline) {
+    State s(1);
+    Bucket &slow = s.add(1, {ms(100)}), &quick = s.add(2, {ms(10)});
+    Execution& e = s.run(slow, CoreSet::single(0), ms(100), kNever, kNever);
+    e.resumed_at = s.now - ms(5);
+    e.longest_step = longest_step;
+    s.wait(quick, s.now + deadline);
+    return s.next();
+  };
+  EXPECT_NE(get<ShedQuery>(decide(ms(100), ms(50))).error.message.find("from 95.000 ms on"), std::string::npos)
+      << "a model that is one step yields to nobody: what cannot wait for its end is told at once";
+  get<Wait>(decide(ms(100), ms(111)));
+  get<YieldExecution>(decide(ms(20), ms(50)));
+  EXPECT_NE(get<ShedQuery>(decide(ms(40), ms(50))).error.message.find("from 40.000 ms on"), std::string::npos);
+  State s(1);
+  EXPECT_EQ(get<Wait>(decide(ms(20), ms(120))).until, s.now + ms(120 - 15 - 20)) << "the last chance for a yield";
+}
+
 TEST(Edf, ResumesInOrderOfUrgency) {
   State s(1);
   Bucket &slow = s.add(1, {ms(100)}), &quick = s.add(2, {ms(10)});
