@@ -180,7 +180,8 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
                                  ops::WeightCache& weights, std::optional<ConvolutionChoice>& choice) {
   MOTET_RETURN_IF_ERROR(expect_precision(options.precision));
   MOTET_ASSIGN(Shaped shaped, with_shapes(prepared, shapes));
-  graph::PassContext context{.evaluate = reference_evaluator(), .symbols = std::move(shaped.symbols)};
+  graph::PassContext context{
+      .evaluate = reference_evaluator(), .symbols = std::move(shaped.symbols), .int8 = ops::onednn::has_int8()};
   SteadyClock clock;
   MOTET_ASSIGN(auto reports, graph::run_passes(*shaped.graph, context, options.disabled_passes, clock));
   const bool chosen = choice && (!options.layout || *options.layout == choice->layout);

@@ -370,8 +370,8 @@ Result<std::shared_ptr<CompiledProgram>> Lowering::lower_body(const Node& node, 
   }
   body->captures.clear();
   SteadyClock clock;
-  MOTET_ASSIGN(auto reports,
-               graph::run_passes(*body, {.evaluate = options_.evaluate}, options_.disabled_passes, clock));
+  MOTET_ASSIGN(auto reports, graph::run_passes(*body, {.evaluate = options_.evaluate, .int8 = ops::onednn::has_int8()},
+                                               options_.disabled_passes, clock));
   MOTET_ASSIGN(auto program, lower(body, options_));
   program->pass_reports = std::move(reports);
   return program;

@@ -7,6 +7,7 @@
 #include "compute/engine/compile.h"
 #include "compute/engine/fallback.h"
 #include "compute/engine/program.h"
+#include "compute/ops/onednn/onednn.h"
 
 namespace motet::engine {
 namespace {
@@ -153,7 +154,9 @@ Result<std::shared_ptr<const Graph>> LoadedModel::prepared(const std::set<std::s
   if (found != prepared_.end()) return found->second;
   auto graph = std::make_shared<Graph>(*source_.graph);
   SteadyClock clock;
-  MOTET_ASSIGN(auto reports, graph::run_passes(*graph, {.evaluate = reference_evaluator()}, disabled, clock));
+  MOTET_ASSIGN(
+      auto reports,
+      graph::run_passes(*graph, {.evaluate = reference_evaluator(), .int8 = ops::onednn::has_int8()}, disabled, clock));
   std::shared_ptr<const Graph> done = std::move(graph);
   prepared_.emplace(disabled, done);
   return done;

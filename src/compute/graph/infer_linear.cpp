@@ -48,6 +48,18 @@ Status qlinear_matmul(Inference& n) {
   return {};
 }
 
+// (a, scale, zero, b, scale, zero, bias, scale of y, zero of y)
+Status qgemm(Inference& n) {
+  const SymShape* a = n.shape(0);
+  const SymShape* b = n.shape(3);
+  SymShape to = unknown_shape(2);
+  if (a != nullptr && a->size() == 2) to[0] = (*a)[n.node().int_or("transA", 0) != 0 ? 1 : 0];
+  if (b != nullptr && b->size() == 2) to[1] = (*b)[n.node().int_or("transB", 0) != 0 ? 0 : 1];
+  bool real = n.node().inputs.size() < 9 || n.node().inputs[8] == kNoValue;
+  n.set(0, real ? DType::kF32 : n.dtype(8), to);
+  return {};
+}
+
 Status gemm(Inference& n) {
   MOTET_RETURN_IF_ERROR(n.check_rank(0, 2, 2));
   MOTET_RETURN_IF_ERROR(n.check_rank(1, 2, 2));
@@ -188,11 +200,8 @@ Status det(Inference& n) {
 }
 
 constexpr RuleRow kRules[] = {
-    {"MatMul", matmul},
-    {"MatMulInteger", matmul_integer},
-    {"QLinearMatMul", qlinear_matmul},
-    {"Gemm", gemm},
-    {"Einsum", einsum},
+    {"MatMul", matmul}, {"MatMulInteger", matmul_integer}, {"QLinearMatMul", qlinear_matmul},
+    {"Gemm", gemm},     {"com.microsoft:QGemm", qgemm},    {"Einsum", einsum},
     {"Det", det},
 };
 

@@ -11,8 +11,11 @@ namespace motet::graph {
 namespace {
 
 // fuse-activation runs before and after fuse-residual: networks add before an activation or after it.
-constexpr std::array<Pass, 12> kPasses = {{
+constexpr std::array<Pass, 14> kPasses = {{
     {"inline-if", "replaces an If whose condition is known by the branch taken", inline_if},
+    {"expand-quantized", "lets quantised ops without kernels for int8 compute in fp32", expand_quantized},
+    {"fuse-quantized", "makes ops between dequantisation and quantisation work on the quantised numbers",
+     fuse_quantized},
     {"fold-constants", "computes what depends on constants only", fold_constants},
     {"remove-no-ops", "removes nodes that copy their input, and joins transposes and reshapes", remove_no_ops},
     {"eliminate-dead", "removes what no output needs", eliminate_dead},

@@ -24,6 +24,7 @@ using Evaluator = std::function<Result<std::vector<Tensor>>(const Node& node, st
 struct PassContext {
   Evaluator evaluate;                      // may be empty: nothing is folded
   std::map<std::string, int64_t> symbols;  // extents bound to symbols for this program, e.g. {"N", 8}
+  bool int8 = false;                       // quantised ops have kernels on this CPU
 };
 
 struct Pass {

@@ -28,6 +28,8 @@ constexpr Implementation kMoving{"reference", plan_moving<plan>};
 template <PlanFunction plan>
 constexpr Implementation kSmallOnes{"small", plan_small<plan>};
 template <PlanFunction plan>
+constexpr Implementation kOwn{"own", plan};
+template <PlanFunction plan>
 constexpr Implementation kOnednn{"onednn", plan};
 
 constexpr std::string_view kOnnx = "", kMicrosoft = "com.microsoft";
@@ -169,8 +171,16 @@ constexpr Row kSequenceRows[] = {
 };
 
 constexpr Row kQuantRows[] = {
-    {kOnnx, "DequantizeLinear", {kComputing<plan_dequantize>}},
-    {kOnnx, "QuantizeLinear", {kComputing<plan_quantize>}},
+    {kOnnx, "DequantizeLinear", {kOwn<plan_dequantize_tensor>, kComputing<plan_dequantize>}},
+    {kOnnx, "QLinearConv", {kOnednn<onednn::plan_quantized_convolution>}},
+    {kOnnx, "QLinearMatMul", {kOnednn<onednn::plan_quantized_product>}},
+    {kOnnx, "QuantizeLinear", {kOwn<plan_quantize_tensor>, kComputing<plan_quantize>}},
+    {kMicrosoft, "DequantizeLinear", {kOwn<plan_dequantize_tensor>, kComputing<plan_dequantize>}},
+    {kMicrosoft, "QGemm", {kOnednn<onednn::plan_quantized_product>}},
+    {kMicrosoft, "QLinearAdd", {kOwn<plan_qlinear_binary>}},
+    {kMicrosoft, "QLinearGlobalAveragePool", {kOwn<plan_qlinear_global_pool>}},
+    {kMicrosoft, "QLinearMul", {kOwn<plan_qlinear_binary>}},
+    {kMicrosoft, "QuantizeLinear", {kOwn<plan_quantize_tensor>, kComputing<plan_quantize>}},
 };
 
 constexpr Row kMoveRows[] = {

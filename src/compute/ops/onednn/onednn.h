@@ -28,7 +28,9 @@ Result<KernelPtr> plan_batch_normalization(const NodeRequest& request);  // Batc
 Result<KernelPtr> plan_layer_normalization(const NodeRequest& request);  // LayerNormalization
 Result<KernelPtr> plan_reduction(const NodeRequest& request);            // ReduceMean, ReduceSum, ReduceMax, ReduceMin
 
-Result<KernelPtr> plan_transpose(const NodeRequest& request);  // Transpose
+Result<KernelPtr> plan_quantized_convolution(const NodeRequest& request);  // QLinearConv
+Result<KernelPtr> plan_quantized_product(const NodeRequest& request);      // QLinearMatMul, QGemm
+Result<KernelPtr> plan_transpose(const NodeRequest& request);              // Transpose
 
 // Copies `from` to `to`, which differ in layout, in type (f32 and bf16), or both, in at most `parts` parts.
 Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to, int parts);

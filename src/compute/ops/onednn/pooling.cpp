@@ -33,7 +33,11 @@ Result<KernelPtr> build(const NodeRequest& request, algorithm kind, const Window
 }  // namespace
 
 Result<KernelPtr> plan_pooling(const NodeRequest& request) {
-  if (auto error = refuse_unless_float(request)) return *error;
+  const bool bytes = request.inputs[0].dtype == DType::kU8 || request.inputs[0].dtype == DType::kI8;
+  if (bytes && (request.node.op != "MaxPool" || request.outputs[0].dtype != request.inputs[0].dtype))
+    return unsupported(request.node.op + " of type " + std::string(dtype_kserve_name(request.inputs[0].dtype)));
+  if (!bytes)
+    if (auto error = refuse_unless_float(request)) return *error;
   const graph::Node& node = request.node;
   const Shape& in = request.inputs[0].shape;
   if (in.size() < 3 || in.size() > 5) return unsupported("pooling of rank " + std::to_string(in.size()));

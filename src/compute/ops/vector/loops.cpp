@@ -217,10 +217,30 @@ void narrow(const float* x, uint16_t* y, int64_t n) {
   }
 }
 
+template <class T>
+inline void quantise(const float* x, T* y, int64_t n, float scale, float zero, float low, float high) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float v = __builtin_rintf(x[i] / scale) + zero;
+    const float raised = v > low ? v : low;  // NaN too
+    y[i] = static_cast<T>(static_cast<int>(raised < high ? raised : high));
+  }
+}
+
+template <class T>
+inline void dequantise(const T* x, float* y, int64_t n, float scale, float zero) {
+  for (int64_t i = 0; i < n; ++i) y[i] = (static_cast<float>(x[i]) - zero) * scale;
+}
+
+void to_u8(const float* x, uint8_t* y, int64_t n, float scale, float zero) { quantise(x, y, n, scale, zero, 0, 255); }
+void to_i8(const float* x, int8_t* y, int64_t n, float scale, float zero) { quantise(x, y, n, scale, zero, -128, 127); }
+void from_u8(const uint8_t* x, float* y, int64_t n, float scale, float zero) { dequantise(x, y, n, scale, zero); }
+void from_i8(const int8_t* x, float* y, int64_t n, float scale, float zero) { dequantise(x, y, n, scale, zero); }
+
 }  // namespace
 
 extern const Loops MOTET_VECTOR_TABLE;
-const Loops MOTET_VECTOR_TABLE = {MOTET_VECTOR_ISA,  unary,   binary,    axpy,  gemm,  sum, sum_of_squares, max, dot,
-                                  squared_deviation, exp_sum, normalise, widen, narrow};
+const Loops MOTET_VECTOR_TABLE = {
+    MOTET_VECTOR_ISA,  unary,   binary,    axpy,  gemm,   sum,   sum_of_squares, max,     dot,
+    squared_deviation, exp_sum, normalise, widen, narrow, to_u8, to_i8,          from_u8, from_i8};
 
 }  // namespace motet::ops::vec

@@ -65,6 +65,12 @@ struct Loops {
   // bf16 to f32, and back with rounding to nearest even; NaN stays NaN.
   void (*widen)(const uint16_t* x, float* y, int64_t n);
   void (*narrow)(const float* x, uint16_t* y, int64_t n);
+  // y[i] = x[i] / scale to the nearest integer, half to even, plus zero, within the type's bounds; NaN gives the least.
+  void (*to_u8)(const float* x, uint8_t* y, int64_t n, float scale, float zero);
+  void (*to_i8)(const float* x, int8_t* y, int64_t n, float scale, float zero);
+  // y[i] = (x[i] - zero) * scale
+  void (*from_u8)(const uint8_t* x, float* y, int64_t n, float scale, float zero);
+  void (*from_i8)(const int8_t* x, float* y, int64_t n, float scale, float zero);
 };
 
 const Loops& loops();
