@@ -12,10 +12,12 @@ import unittest
 import numpy as np
 import tritonclient.grpc as grpcclient
 import tritonclient.http as httpclient
-from support import BUILD, MODELS, WIRE_REPOSITORY, Server, copy_model
+from support import BUILD, MODELS, MOTET, ROOT, WIRE_REPOSITORY, Server, copy_model
 from tritonclient.utils import InferenceServerException
 
 MODEL = "resnet20_cifar10"
+with open("/proc/cpuinfo") as cpuinfo:
+    BF16 = bool(set(cpuinfo.read().split()) & {"avx512_bf16", "amx_bf16"})  # whether this CPU computes in it
 NAMES = ("precision", "precision_asked", "precision_error", "precision_max_error", "precision_measured_on", "precision_refused")
 
 
@@ -153,10 +155,15 @@ class Precision(PrecisionTest):
                                      files=[("photos", rows.tobytes())])
         with Server([repository]) as server:
             facts = self.metadata(server)
+            self.assertEqual(facts["precision"], "bf16" if BF16 else "exact", facts)
             self.assertEqual(facts["precision_measured_on"], "1 sample of model_warmup")
             self.assertEqual(facts["precision_asked"], "bf16")
             self.assertEqual(facts["precision_max_error"], 0.05)
             self.check_consistent(server, facts)
+            if BF16:
+                photograph = os.path.join(ROOT, "demo", "media", "photos", "car.jpg")
+                shown = subprocess.run([MOTET, "infer", "--url", server.http, MODEL, photograph], capture_output=True, text=True, timeout=60)
+                self.assertRegex(shown.stdout, r"automobile[\s\S]*, in bf16 \(measured error 0\.\d+\)", shown.stderr)
 
     def test_above_the_bound_it_is_refused_with_the_figure(self):
         repository = self.repository("auto", "1e-9", warmup=self.sample('input_data_file: "photo"'),
@@ -164,8 +171,11 @@ class Precision(PrecisionTest):
         with Server([repository]) as server:
             facts = self.metadata(server)
             self.assertEqual(facts["precision"], "exact")
-            for precision in ("bf16", "int8"):  # refused by the figure, or by a CPU that does not have it
-                self.assertRegex(facts["precision_refused"], precision + r": (its error of [0-9.e-]+ is above the bound of 1e-09|\w+)")
+            for precision in ("bf16", "int8"):
+                self.assertRegex(facts["precision_refused"], precision + r": \w+")
+            if BF16:
+                self.assertRegex(facts["precision_refused"], r"bf16: its error of [0-9.e-]+ is above the bound of 1e-09")
+                self.assertRegex(server.metrics_text(), r'motet_model_precision_error\{model="%s",precision="bf16",version="1"\} 0\.\d+' % MODEL)
             self.check_consistent(server, facts)
 
     def test_random_numbers_are_not_data_and_live_queries_are(self):
@@ -180,6 +190,7 @@ class Precision(PrecisionTest):
             for number in range(31):
                 ask(httpclient, client, 1 + number % 3)
             facts = self.await_decision(server)
+            self.assertEqual(facts["precision"], "bf16" if BF16 else "exact", facts)
             self.assertEqual(facts["precision_measured_on"], "8 live queries")
             end = time.monotonic() + 30  # programs of the new precision are compiled beside the old ones
             while http_parameters(ask(httpclient, client))["precision"] != facts["precision"] and time.monotonic() < end:
