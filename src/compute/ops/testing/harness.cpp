@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/clock.h"
+#include "compute/device/slice_team.h"
 #include "compute/ops/support/dispatch.h"
 #include "compute/ops/support/request.h"
-#include "compute/ops/testing/sliced.h"
 
 namespace motet::ops::testing {
 namespace {
@@ -104,61 +105,84 @@ class Trial {
         {node_, inputs_, {present_.get(), inputs_.size()}, constants_, outputs_, layout_, parts});
   }
 
-  // The outputs, row-major, of a run with regions cut for `width`: in one call, or in one for each two of `cuts`. Sets
-  // `stages` if they are empty, else they must be what the kernel has.
-  std::vector<Tensor> run(const Kernel& kernel, int width, const std::vector<int64_t>& cuts, Stages& stages,
+  // The outputs, row-major, of a run in one call with regions cut for `width`.
+  std::vector<Tensor> run(const Kernel& kernel, int width, std::vector<std::string>& faults) const {
+    Bound bound(*this, kernel);
+    WideTeam team(width);
+    kernel.run(bound.args(), team);
+    return finish(kernel, bound, faults);
+  }
+
+  // The same in one call for each two of `cuts`, which are numbers of `units`.
+  std::vector<Tensor> run(const Kernel& kernel, int parts, const device::UnitTable& units, const std::vector<int>& cuts,
                           std::vector<std::string>& faults) const {
+    Bound bound(*this, kernel);
+    device::SliceTeam team(device::Team::serial(), parts);
+    for (size_t k = 0; k + 1 < cuts.size(); ++k) {
+      team.select(units, cuts[k], cuts[k + 1]);
+      kernel.run(bound.args(), team);
+    }
+    return finish(kernel, bound, faults);
+  }
+
+  device::UnitTable survey(const Kernel& kernel, int parts) const {
+    Bound bound(*this, kernel);
+    const SteadyClock clock;
+    device::SurveyTeam team(parts, clock);
+    kernel.run(bound.args(), team);
+    team.finish();
+    return team.table();
+  }
+
+ private:
+  // What a kernel runs on.
+  struct Bound {
+    Bound(const Trial& trial, const Kernel& kernel) : scratch(kernel.scratch_bytes()) {
+      for (size_t i = 0; i < trial.inputs_.size(); ++i) {
+        TensorSpec given = trial.inputs_[i], wanted = trial.inputs_[i];
+        const bool present = trial.present_[i];
+        given.layout = Layout::kRowMajor;
+        wanted.layout = kernel.input_layout(i);
+        in.emplace_back(present ? wanted.bytes() : 0);
+        if (present) reorder(given, wanted, trial.case_.inputs[i].view().data, in.back().data());
+        in_views.push_back({given.dtype, given.shape, present ? in.back().data() : nullptr});
+      }
+      for (size_t o = 0; o < trial.outputs_.size(); ++o) {
+        TensorSpec spec = trial.outputs_[o];
+        spec.layout = kernel.output_layout(o);
+        out.emplace_back(spec.bytes());
+        out_views.push_back({spec.dtype, spec.shape, out.back().data()});
+      }
+      if (kernel.must_be_in_place()) {
+        const auto from = static_cast<size_t>(kernel.output_in_place_of(0));
+        std::copy_n(in_views[from].data, out[0].size, out[0].data());
+        in_views[from].data = out[0].data();
+      }
+    }
+    KernelArgs args() { return {in_views, out_views, scratch.data(), &fault}; }
+
     std::vector<Buffer> in, out;
     std::vector<TensorView> in_views, out_views;
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      TensorSpec given = inputs_[i], wanted = inputs_[i];
-      given.layout = Layout::kRowMajor;
-      wanted.layout = kernel.input_layout(i);
-      in.emplace_back(present_[i] ? wanted.bytes() : 0);
-      if (present_[i]) reorder(given, wanted, case_.inputs[i].view().data, in.back().data());
-      in_views.push_back({given.dtype, given.shape, present_[i] ? in.back().data() : nullptr});
-    }
-    for (size_t o = 0; o < outputs_.size(); ++o) {
-      TensorSpec spec = outputs_[o];
-      spec.layout = kernel.output_layout(o);
-      out.emplace_back(spec.bytes());
-      out_views.push_back({spec.dtype, spec.shape, out.back().data()});
-    }
-    if (kernel.must_be_in_place()) {
-      const auto from = static_cast<size_t>(kernel.output_in_place_of(0));
-      std::copy_n(in_views[from].data, out[0].size, out[0].data());
-      in_views[from].data = out[0].data();
-    }
-    const Buffer scratch(kernel.scratch_bytes());
+    Buffer scratch;
     std::atomic<const char*> fault{nullptr};
-    const KernelArgs args{in_views, out_views, scratch.data(), &fault};
-    if (cuts.empty()) {
-      SlicedTeam team(width);
-      kernel.run(args, team);
-      stages = team.stages();
-    }
-    for (size_t k = 0; k + 1 < cuts.size(); ++k) {
-      SlicedTeam team(width, stages, cuts[k], cuts[k + 1]);
-      kernel.run(args, team);
-      if (team.stages().size() != stages.size() || (stages.size() == 1 && team.stages() != stages))
-        faults.emplace_back("its regions change from slice to slice");
-    }
-    if (fault.load() != nullptr) faults.push_back(std::string("reports a fault: ") + fault.load());
-    if (!scratch.intact()) faults.push_back("writes past the end of its scratch");
+  };
+
+  std::vector<Tensor> finish(const Kernel& kernel, const Bound& bound, std::vector<std::string>& faults) const {
+    if (bound.fault.load() != nullptr) faults.push_back(std::string("reports a fault: ") + bound.fault.load());
+    if (!bound.scratch.intact()) faults.emplace_back("writes past the end of its scratch");
     std::vector<Tensor> plain;
     for (size_t o = 0; o < outputs_.size(); ++o) {
-      if (!out[o].intact()) faults.push_back("writes past the end of output " + std::to_string(o));
+      if (!bound.out[o].intact()) faults.push_back("writes past the end of output " + std::to_string(o));
       TensorSpec spec = outputs_[o];
       spec.layout = kernel.output_layout(o);
       plain.push_back(Tensor::zeros(spec.dtype, spec.shape));
-      reorder(spec, outputs_[o], out[o].data(), plain.back().view().data);
-      if (!padding_is_zero(spec, out[o].data()))
-        faults.push_back("leaves padding of a blocked layout that is not zero");
+      reorder(spec, outputs_[o], bound.out[o].data(), plain.back().view().data);
+      if (!padding_is_zero(spec, bound.out[o].data()))
+        faults.emplace_back("leaves padding of a blocked layout that is not zero");
     }
     return plain;
   }
 
- private:
   static bool padding_is_zero(const TensorSpec& spec, const std::byte* data) {
     const int64_t block = spec.layout == Layout::kNChw16c ? 16 : spec.layout == Layout::kNChw8c ? 8 : 1;
     if (block == 1 || spec.shape[1] % block == 0) return true;
@@ -206,10 +230,10 @@ bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return true;
 }
 
-// Ends of slices that cover `units`: one by one if they are few, else in three uneven pieces.
-std::vector<int64_t> cuts_of(int64_t units) {
-  std::vector<int64_t> cuts;
-  for (int64_t u = 0; u <= units; ++u) {
+// Ends of slices that cover `units`: one by one if they are few, else in uneven pieces.
+std::vector<int> cuts_of(int units) {
+  std::vector<int> cuts;
+  for (int u = 0; u <= units; ++u) {
     if (units <= 8 || u == 0 || u == 1 || u == units * 2 / 3 || u == units) cuts.push_back(u);
   }
   return cuts;
@@ -217,17 +241,17 @@ std::vector<int64_t> cuts_of(int64_t units) {
 
 void check_kernel(const Case& c, const Trial& trial, const Kernel& kernel, int parts,
                   std::vector<std::string>& faults) {
-  Stages stages, alone;
-  const std::vector<Tensor> whole = trial.run(kernel, parts, {}, stages, faults);
+  const std::vector<Tensor> whole = trial.run(kernel, parts, faults);
   for (size_t o = 0; o < whole.size(); ++o) {
     const std::string wrong = o == 0 ? difference(whole[0], c.expected, c.magnitude, c.roundings, c.floor)
                                      : difference(whole[o], c.more[o - 1].values, {}, c.roundings, c.floor);
     if (!wrong.empty()) faults.push_back("output " + std::to_string(o) + ": " + wrong);
   }
-  if (!same_bits(whole, trial.run(kernel, 1, {}, alone, faults))) faults.push_back("its bits depend on the width");
-  const int64_t units = SlicedTeam::units_of(stages);
-  if (units > 1 && !same_bits(whole, trial.run(kernel, parts, cuts_of(units), stages, faults)))
-    faults.push_back("its bits depend on where it is cut");
+  if (!same_bits(whole, trial.run(kernel, 1, faults))) faults.emplace_back("its bits depend on the width");
+  const device::UnitTable units = trial.survey(kernel, parts);
+  if (!(units == trial.survey(kernel, parts))) faults.emplace_back("its regions change from run to run");
+  if (units.total > 1 && !same_bits(whole, trial.run(kernel, parts, units, cuts_of(units.total), faults)))
+    faults.emplace_back("its bits depend on where it is cut");
 }
 
 }  // namespace

@@ -12,6 +12,19 @@
 
 namespace motet::ops::testing {
 
+// A team of given width that runs all parts on the calling thread, the last first: parts may not rely on an order.
+class WideTeam : public device::Team {
+ public:
+  explicit WideTeam(int width) : width_(width) {}
+  int width() const override { return width_; }
+  void run(int parts, device::PartFunction f) override {
+    for (int part = parts; part-- > 0;) f(part, parts);
+  }
+
+ private:
+  int width_;
+};
+
 // A tensor of that type with these values; each must be a value of the type.
 Tensor tensor_of(DType dtype, const Array& array);
 inline Tensor f32_tensor(const Array& array) { return tensor_of(DType::kF32, array); }

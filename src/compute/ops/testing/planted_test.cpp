@@ -4,7 +4,6 @@
 #include "compute/ops/support/function_kernel.h"
 #include "compute/ops/support/request.h"
 #include "compute/ops/testing/cases.h"
-#include "compute/ops/testing/sliced.h"
 
 namespace motet::ops::testing {
 namespace {
@@ -166,35 +165,6 @@ TEST(Planted, ARefusalWithoutReasonAndAnOpThatNobodyRunsAreCaught) {
   EXPECT_TRUE(caught(outcome, "by planted"))
       << "each implementation is held to it, not only the first that takes the node";
   EXPECT_FALSE(caught(outcome, "by right"));
-}
-
-// Every unit is run once, whatever the cuts; a region inside a part belongs to that part, and a stage without regions
-// is a unit.
-TEST(SlicedTeam, RunsEachUnitOnce) {
-  std::vector<int> ran(6);
-  auto kernel = [&](SlicedTeam& team) {
-    auto inner = [](int, int) {};
-    auto outer = [&](int part, int) {
-      ++ran[static_cast<size_t>(part)];
-      team.run(2, inner);
-    };
-    auto second = [&](int part, int) { ++ran[static_cast<size_t>(4 + part)]; };
-    if (team.begin_stage()) team.run(3, outer);
-    if (team.begin_stage()) ++ran[3];
-    if (team.begin_stage()) team.run(2, second);
-  };
-  SlicedTeam whole(3);
-  kernel(whole);
-  EXPECT_EQ(whole.stages(), (Stages{3, 0, 2}));
-  EXPECT_EQ(SlicedTeam::units_of(whole.stages()), 6);
-  for (int64_t cut = 0; cut <= 6; ++cut) {
-    std::fill(ran.begin(), ran.end(), 0);
-    for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, cut}, {cut, 6}}) {
-      SlicedTeam team(3, whole.stages(), begin, end);
-      kernel(team);
-    }
-    EXPECT_EQ(ran, std::vector<int>(6, 1)) << "cut at " << cut;
-  }
 }
 
 }  // namespace
