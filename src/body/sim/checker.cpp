@@ -164,7 +164,7 @@ void Checker::hear(const brain::ConfigChanged& e) {
   instance.wanted = e.wanted;
   if (!e.wanted) return;
   instance.settings = e.settings;
-  instance.expected = e.expected_bytes;
+  instance.expected = e.settings.on_demand ? Bytes(0) : e.expected_bytes;
   instance.failed = false;
 }
 

@@ -60,6 +60,7 @@ BucketTruth draw_bucket(Random& random, const ModelTruth& model, int width, size
     out.bias.push_back(std::move(bias));
   }
   out.bytes = Bytes(random.chance(0.3) ? 0 : model.weights.value / 8);
+  if (model.settings.on_demand) out.bytes += model.weights;
   out.load_time = model.base_time * log_between(random, 1, 500);
   return out;
 }
@@ -74,11 +75,13 @@ ModelTruth draw_model(Random& random, uint64_t number, int width, Nanos base_tim
   model.weights = Bytes(log_between(random, 64 * kKiB, 512 * kKiB * kKiB));
   model.expected_weights = model.weights;
   if (random.chance(0.2)) model.expected_weights = Bytes(model.weights.value / 10 * random.between(5, 14));
+  model.settings.on_demand = random.chance(0.3);
   model.load_time = model.base_time * log_between(random, 1, 1'000);
   model.unload_time = model.base_time * log_between(random, 1, 100);
   int64_t buckets = random.chance(0.5) ? 1 : random.between(2, 6);
   for (int64_t i = 0; i < buckets; ++i)
     model.buckets.push_back(draw_bucket(random, model, width, static_cast<size_t>(i)));
+  if (model.settings.on_demand) model.weights = Bytes(0);  // they come with its programs
   model.burstiness = random.chance(0.5) ? 0 : 0.9 * random.uniform();
   model.client_deadlines = random.chance(0.5) ? 0 : random.uniform();
   model.most_rows = random.chance(0.5) ? 1 : static_cast<int>(random.between(1, std::max(model.settings.max_batch, 1)));
@@ -109,7 +112,7 @@ void draw_rates(Random& random, Scenario& scenario) {
 void draw_budget(Random& random, Scenario& scenario) {
   int64_t weights = 0, most_arena = 0;
   for (const ModelTruth& model : scenario.models) {
-    weights += std::max(model.weights.value, model.expected_weights.value);
+    weights += model.settings.on_demand ? 0 : std::max(model.weights.value, model.expected_weights.value);
     for (const BucketTruth& bucket : model.buckets) {
       weights += bucket.bytes.value;
       most_arena = std::max(most_arena, bucket.programs.back().arena.value);
@@ -143,6 +146,7 @@ brain::ModelSettings draw_settings(Random& random, const ModelTruth& model) {
   s.name = model.settings.name;
   s.version = 1;
   s.max_batch = model.settings.max_batch;
+  s.on_demand = model.settings.on_demand;
   if (random.chance(0.6)) s.slo = scaled(model.base_time, 2.0 + 48.0 * random.uniform());
   s.allow_padding = s.max_batch > 0 && random.chance(0.3);
   s.dynamic_batching = s.max_batch > 0 && random.chance(0.7);
@@ -188,6 +192,7 @@ Scenario draw_scenario(uint64_t seed) {
   draw_budget(random, out);
   draw_rates(random, out);
   out.options.max_buckets = random.chance(0.7) ? 32 : static_cast<int>(random.between(1, 4));
+  out.options.max_loads = static_cast<int>(random.between(1, 4));
   out.options.lateness_factor = static_cast<int>(random.between(3, 20));
   out.options.lateness_slack = Nanos::from_millis(log_between(random, 20, 5'000));
   if (random.chance(0.3)) out.options.load_bound = Nanos::from_millis(log_between(random, 100, 600'000));

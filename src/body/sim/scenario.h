@@ -26,7 +26,7 @@ struct BucketTruth {
 struct ModelTruth {
   InstanceId instance;
   brain::ModelSettings settings;  // the first ones
-  Bytes weights;                  // what its load really takes
+  Bytes weights;                  // what its load really takes; on demand: nothing, its buckets take it
   Bytes expected_weights;         // what the loop is told before
   Nanos load_time, unload_time;
   Nanos base_time;  // one row on one core, first bucket

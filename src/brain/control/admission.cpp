@@ -5,6 +5,7 @@
 #include "brain/control/answers.h"
 #include "brain/control/executions.h"
 #include "brain/control/lifecycle.h"
+#include "brain/control/memory.h"
 #include "brain/control/queues.h"
 #include "brain/sched/text.h"
 
@@ -68,7 +69,16 @@ void on_arrived(Domain& d, const Arrived& a) {
                   unavailable(model_text(i) + ": its queue is full: " + std::to_string(i.queued) + " of at most " +
                               std::to_string(i.settings.max_queue) + " queries wait; accepted when one has started"));
   }
-  if (!d.budget.fits(a.bytes)) {
+  if (i.settings.on_demand && deadline != kNever && loaded_by(d, i, a.bucket) >= deadline) {
+    return refuse(d, a.query, ShedReason::kDeadlineUnreachable,
+                  unavailable(model_text(i) + ": its programs are loaded when they are asked for, which took " +
+                              duration_text(i.load_time) + " the last time, and " + duration_text(deadline - d.now) +
+                              " are left; accepted with more, or when they are loaded"));
+  }
+  auto bucket = i.buckets.find(a.bucket);
+  if (bucket == i.buckets.end() || bucket->second.phase == BucketPhase::kWanted)
+    if (auto error = never_loads(d, i)) return refuse(d, a.query, ShedReason::kOverBudget, std::move(*error));
+  if (!make_room(d, a.bytes, a.instance)) {
     return refuse(d, a.query, ShedReason::kOverBudget,
                   resource_exhausted(model_text(i) + ": a request of " + std::to_string(a.bytes.value) + " bytes; " +
                                      std::to_string(d.budget.left().value) + " of " +
@@ -90,6 +100,7 @@ void on_arrived(Domain& d, const Arrived& a) {
   q.ordered = i.settings.preserve_ordering;
   if (q.ordered) d.ordered[i.id].emplace(q.sequence, std::pair<Query*, std::optional<Action>>(&q, std::nullopt));
   ++i.arrivals;
+  i.asked.note(d.now);
   enqueue(d, q);
 }
 

@@ -4,6 +4,7 @@
 
 #include "brain/control/answers.h"
 #include "brain/control/lifecycle.h"
+#include "brain/control/memory.h"
 #include "brain/control/queues.h"
 #include "brain/sched/parts.h"
 #include "brain/sched/text.h"
@@ -26,6 +27,7 @@ void erase(Domain& d, Bucket& bucket) {
   d.budget.release(bucket.bytes);
   Instance& instance = *bucket.instance;
   BucketId id = bucket.id;
+  d.loading.erase({instance.id, id});
   instance.buckets.erase(id);
 }
 
@@ -43,9 +45,19 @@ void unload(Domain& d, Bucket& bucket) {
 
 void ask_load(Domain& d, Bucket& bucket) {
   bucket.phase = BucketPhase::kLoading;
+  bucket.load_began = d.now;
+  if (bucket.instance->settings.on_demand)
+    d.loading[{bucket.instance->id, bucket.id}] = expected_load(*bucket.instance);
   bucket.instance->dropped.erase(bucket.id);
   set_bound(d, bucket, d.now + d.options.load_bound);
   d.actions.push_back(Load{bucket.instance->id, bucket.id});
+}
+
+void wait_for_place(Domain& d, Bucket& bucket) {
+  bucket.phase = BucketPhase::kWanted;
+  bucket.load_began = kNever;
+  d.crowded.insert(bucket.instance->id);
+  if (bucket.bound_at == kNever) set_bound(d, bucket, d.now + d.options.load_bound);
 }
 
 // Room for one more bucket, made by dropping the least recently used idle one if need be.
@@ -77,6 +89,26 @@ std::vector<Program> usable_programs(std::vector<ProgramFeatures> features) {
   return programs;
 }
 
+// The body has compiled more sizes of what is in use, or better programs. What is known of the old ones stays known.
+void renew_programs(Domain& d, Bucket& bucket, const Loaded& event) {
+  std::vector<Program> programs = usable_programs(event.programs);
+  bool all = !programs.empty();
+  for (const Program& old : bucket.programs) {
+    auto same = std::find_if(programs.begin(), programs.end(),
+                             [&](const Program& p) { return p.features.batch == old.features.batch; });
+    all = all && same != programs.end();
+    if (all && same->features.predicted == old.features.predicted) same->latency = old.latency;
+  }
+  Bytes more = event.bytes - bucket.bytes;
+  if (!all || event.bytes < Bytes(0) || (more > Bytes(0) && !make_room(d, more))) return;  // the old ones serve on
+  d.budget.release(bucket.bytes);
+  d.budget.charge(event.bytes);
+  bucket.bytes = bucket.instance->load_bytes = event.bytes;
+  bucket.programs = std::move(programs);
+  recheck_rows(d, bucket);
+  reindex(d, bucket);
+}
+
 }  // namespace
 
 std::optional<Error> rows_error(const Bucket& bucket, int rows) {
@@ -94,11 +126,10 @@ Bucket& bucket_for(Domain& d, Instance& instance, BucketId id) {
   if (!fresh) return bucket;
   bucket.id = id;
   bucket.instance = &instance;
-  if (make_place(d, instance)) {
+  if (may_load(d, instance) && make_place(d, instance)) {
     ask_load(d, bucket);
   } else {
-    d.crowded.insert(instance.id);
-    set_bound(d, bucket, d.now + d.options.load_bound);
+    wait_for_place(d, bucket);
   }
   return bucket;
 }
@@ -113,21 +144,29 @@ void bucket_loaded(Domain& d, Instance& instance, const Loaded& event) {
     at = instance.buckets.try_emplace(event.bucket).first;
     at->second.id = event.bucket;
     at->second.instance = &instance;
-  } else if (at->second.phase != BucketPhase::kLoading) {
-    return;
+  } else if (at->second.phase == BucketPhase::kReady) {
+    return renew_programs(d, at->second, event);
   }
   Bucket& bucket = at->second;
-  set_bound(d, bucket, kNever);
+  d.loading.erase({instance.id, event.bucket});
   bucket.programs = usable_programs(event.programs);
+  if (event.bytes >= Bytes(0)) instance.load_bytes = event.bytes;
   std::optional<Error> error;
+  bool room = make_room(d, event.bytes);
+  if (!room && instance.settings.on_demand && event.bytes <= d.budget.limit() && !bucket.queue.empty()) {
+    // It took more than was expected: its queries wait until so much is free.
+    tell_unload(d, instance, event.bucket);
+    return wait_for_place(d, bucket);
+  }
   if (bucket.programs.empty()) {
     error =
         internal_error(model_text(instance) + ": a shape was loaded without programs, or with one of batch below 1");
-  } else if (event.bytes < Bytes(0) || !d.budget.fits(event.bytes)) {
+  } else if (event.bytes < Bytes(0) || !room) {
     error = resource_exhausted(model_text(instance) + ": the programs of a shape took " +
                                std::to_string(event.bytes.value) + " bytes; " + std::to_string(d.budget.left().value) +
                                " of " + std::to_string(d.budget.limit().value) + " bytes are left");
   }
+  set_bound(d, bucket, kNever);
   if (error) {
     fail_queue(d, bucket, *error);
     unload(d, bucket);
@@ -136,6 +175,8 @@ void bucket_loaded(Domain& d, Instance& instance, const Loaded& event) {
   d.budget.charge(event.bytes);
   bucket.bytes = event.bytes;
   bucket.phase = BucketPhase::kReady;
+  if (bucket.load_began != kNever) instance.load_time = d.now - bucket.load_began;
+  bucket.load_began = kNever;
   bucket.last_used = ++d.last_use;
   bucket.last_started = d.now;
   recheck_rows(d, bucket);
@@ -158,6 +199,8 @@ void bucket_failed(Domain& d, Instance& instance, BucketId id, const Error& erro
   erase(d, at->second);
 }
 
+void evict_bucket(Domain& d, Instance& instance, BucketId id) { unload(d, instance.buckets.at(id)); }
+
 void expire_bucket(Domain& d, Instance& instance, BucketId id) {
   Bucket& bucket = instance.buckets.at(id);
   bool waited = bucket.phase == BucketPhase::kWanted;
@@ -165,7 +208,7 @@ void expire_bucket(Domain& d, Instance& instance, BucketId id) {
   fail_queue(d, bucket,
              waited ? unavailable(model_text(instance) + ": no place came free" + within +
                                   " for the programs of this shape; " + std::to_string(d.options.max_buckets) +
-                                  " shapes are kept and all are in use")
+                                  " shapes are kept and all are in use, or all memory is")
                     : internal_error(model_text(instance) + ": the programs of this shape were not ready" + within));
   if (waited) {
     erase(d, bucket);
@@ -191,6 +234,17 @@ void drop_all_buckets(Domain& d, Instance& instance) {
   }
 }
 
+// True: none waits any more.
+static bool fail_waiting(Domain& d, Instance& instance, const Error& error) {
+  for (auto at = instance.buckets.begin(); at != instance.buckets.end();) {
+    Bucket& bucket = (at++)->second;
+    if (bucket.phase != BucketPhase::kWanted) continue;
+    fail_queue(d, bucket, error);
+    erase(d, bucket);
+  }
+  return true;
+}
+
 bool place_waiting_buckets(Domain& d, Instance& instance) {
   bool waiting = false;
   for (auto at = instance.buckets.begin(); at != instance.buckets.end();) {
@@ -202,6 +256,9 @@ bool place_waiting_buckets(Domain& d, Instance& instance) {
       waiting = true;
     }
   }
+  if (waiting) {
+    if (auto error = never_loads(d, instance)) return fail_waiting(d, instance, *error);
+  }
   while (waiting) {
     // The one whose query has waited longest.
     Bucket* first = nullptr;
@@ -210,7 +267,7 @@ bool place_waiting_buckets(Domain& d, Instance& instance) {
       if (first == nullptr || bucket.queue.oldest->sequence < first->queue.oldest->sequence) first = &bucket;
     }
     if (first == nullptr) return true;
-    if (!make_place(d, instance)) return false;
+    if (!may_load(d, instance) || !make_place(d, instance)) return false;
     ask_load(d, *first);
   }
   return true;

@@ -1,5 +1,5 @@
 // The shape buckets of an instance: asked for on first use, at most max_buckets at a time, the least recently used idle
-// one giving way. A bucket that finds no place waits for one. Internal to control/.
+// one giving way. A bucket that finds no place, or no memory for a model on demand, waits for it. Internal to control/.
 #pragma once
 
 #include "brain/control/domain.h"
@@ -8,6 +8,8 @@ namespace motet::brain {
 
 void bucket_loaded(Domain& d, Instance& instance, const Loaded& event);
 void bucket_failed(Domain& d, Instance& instance, BucketId bucket, const Error& error);
+// Drops an idle bucket whose memory is needed.
+void evict_bucket(Domain& d, Instance& instance, BucketId bucket);
 // Fails its queries: its load, or the wait for a place, has taken too long.
 void expire_bucket(Domain& d, Instance& instance, BucketId bucket);
 // Fails the waiting queries that cannot run on the present programs and settings.

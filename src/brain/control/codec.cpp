@@ -114,7 +114,7 @@ void fields(A& a, Like<Error> auto& v) {
 template <class A>
 void fields(A& a, Like<ModelSettings> auto& v) {
   a(v.name, v.version, v.max_batch, v.slo, v.slo_attainment, v.allow_padding, v.dynamic_batching, v.max_queue_delay,
-    v.preferred_batches, v.preserve_ordering, v.max_queue, v.priority_levels, v.default_priority);
+    v.preferred_batches, v.preserve_ordering, v.max_queue, v.priority_levels, v.default_priority, v.on_demand);
 }
 template <class A>
 void fields(A& a, Like<ProgramFeatures> auto& v) {
@@ -213,7 +213,7 @@ void fields(A& a, Like<WakeAt> auto& v) {
 template <class A>
 void fields(A& a, Like<LoopOptions> auto& v) {
   a(v.cores, v.memory_budget, v.dispatcher, v.planner, v.max_buckets, v.lateness_factor, v.lateness_slack,
-    v.load_bound);
+    v.load_bound, v.max_loads);
 }
 
 template <class Variant>

@@ -56,10 +56,11 @@ struct Failed {
   friend bool operator==(const Failed&, const Failed&) = default;
 };
 // A Load is done: the instance as a whole (bucket 0: read, weights in place), or the programs of one bucket, warmed up.
+// Of a bucket that is there already: it has these programs now, all that it had among them.
 struct Loaded {
   InstanceId instance;
   BucketId bucket = 0;
-  Bytes bytes;                            // weights and packed weights that this load added
+  Bytes bytes;                            // weights and packed weights that this load added; of a bucket: all its own
   std::vector<ProgramFeatures> programs;  // ascending batch; empty for bucket 0
   friend bool operator==(const Loaded&, const Loaded&) = default;
 };
@@ -76,7 +77,8 @@ struct ConfigChanged {
   InstanceId instance;
   bool wanted = true;
   ModelSettings settings;  // when wanted
-  Bytes expected_bytes;    // weights, from the file's size; charged before loading begins
+  // Weights, from the file's size: charged before loading begins; on demand, what its programs are expected to take.
+  Bytes expected_bytes;
   friend bool operator==(const ConfigChanged&, const ConfigChanged&) = default;
 };
 

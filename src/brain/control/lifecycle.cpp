@@ -1,6 +1,11 @@
 #include "brain/control/lifecycle.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "brain/control/buckets.h"
+#include "brain/control/memory.h"
 #include "brain/sched/text.h"
 
 namespace motet::brain {
@@ -42,11 +47,13 @@ void release_all(Domain& d, Instance& i) {
   i.dropped.clear();
 }
 
+// What is read of a model on demand takes next to nothing: its programs are what counts, each when it is loaded.
 void begin_load(Domain& d, Instance& i, Bytes expected) {
+  if (i.settings.on_demand && expected >= Bytes(0)) expected = Bytes(0);
   i.reason = Error();
   i.load_again = false;
   i.state = Lifecycle::kLoading;
-  if (expected < Bytes(0) || !d.budget.fits(expected)) {
+  if (expected < Bytes(0) || !make_room(d, expected)) {
     fail_instance(d, i,
                   resource_exhausted(model_text(i) + ": its weights of " + std::to_string(expected.value) +
                                      " bytes do not fit: " + std::to_string(d.budget.left().value) + " of " +
@@ -96,7 +103,7 @@ void drop(Domain& d, Instance& i) {
 void whole_loaded(Domain& d, Instance& i, Bytes bytes) {
   i.load_pending = false;
   set_bound(d, i, kNever);
-  if (bytes < Bytes(0) || (bytes > i.bytes && !d.budget.fits(bytes - i.bytes))) {
+  if (bytes < Bytes(0) || (bytes > i.bytes && !make_room(d, bytes - i.bytes))) {
     fail_instance(d, i,
                   resource_exhausted(model_text(i) + ": its weights took " + std::to_string(bytes.value) +
                                      " bytes where " + std::to_string(i.bytes.value) + " were expected and " +
@@ -110,6 +117,15 @@ void whole_loaded(Domain& d, Instance& i, Bytes bytes) {
   if (i.state == Lifecycle::kDraining) return;  // no longer wanted: settle_lifecycle unloads it
   i.state = Lifecycle::kReady;
   ask_plan(d);
+}
+
+// The earliest query of a bucket that waits for a place.
+uint64_t first_waiting(const Instance& i) {
+  uint64_t first = UINT64_MAX;
+  for (const auto& [id, bucket] : i.buckets)
+    if (bucket.phase == BucketPhase::kWanted && !bucket.queue.empty())
+      first = std::min(first, bucket.queue.oldest->sequence);
+  return first;
 }
 
 }  // namespace
@@ -209,10 +225,12 @@ void expire_loads(Domain& d) {
 }
 
 void settle_lifecycle(Domain& d) {
-  for (auto at = d.crowded.begin(); at != d.crowded.end();) {
-    InstanceId id = *at++;
+  // Who has waited longest first: places may be instances' own, memory and loads are common.
+  std::vector<std::pair<uint64_t, InstanceId>> waiting;
+  for (InstanceId id : d.crowded) waiting.emplace_back(first_waiting(d.instances.at(id)), id);
+  std::sort(waiting.begin(), waiting.end());
+  for (const auto& [sequence, id] : waiting)
     if (place_waiting_buckets(d, d.instances.at(id))) d.crowded.erase(id);
-  }
   for (auto at = d.draining.begin(); at != d.draining.end();) {
     Instance& i = d.instances.at(*at++);
     if (i.queued == 0 && i.running == 0 && !i.load_pending) ask_unload(d, i);

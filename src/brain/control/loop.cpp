@@ -7,6 +7,7 @@
 #include "brain/control/domain.h"
 #include "brain/control/executions.h"
 #include "brain/control/lifecycle.h"
+#include "brain/control/memory.h"
 #include "brain/control/queues.h"
 
 namespace motet::brain {
@@ -98,12 +99,14 @@ class DomainLoop final : public Loop {
 
   // Asks the policy until it waits; until when.
   Nanos dispatch() {
+    make_room_to_run(d_);
     DispatchView view{d_.now, d_.free, d_.ready, d_.instances, d_.executions, d_.budget.left()};
     // Every decision starts or ends something, or moves an execution once: more than these is a policy that goes in
     // circles.
     size_t most = 2 * d_.queries.size() + 4 * d_.executions.size() + 16;
     for (size_t made = 0;; ++made) {
       MOTET_CHECK(made < most, "a policy comes to an end");
+      if (made > 0) make_room_to_run(d_);
       view.memory_left = d_.budget.left();
       Decision decision = d_.dispatcher->next(view, d_.policy);
       if (const Wait* wait = std::get_if<Wait>(&decision)) return wait->until;
@@ -144,10 +147,10 @@ Result<std::unique_ptr<Loop>> Loop::create(const LoopOptions& options) {
     return invalid_argument("memory_budget is " + std::to_string(options.memory_budget.value) +
                             "; 1 or more is accepted");
   }
-  if (options.max_buckets < 1 || options.lateness_factor < 1 || options.lateness_slack < Nanos(0) ||
-      options.load_bound < Nanos(1)) {
+  if (options.max_buckets < 1 || options.max_loads < 1 || options.lateness_factor < 1 ||
+      options.lateness_slack < Nanos(0) || options.load_bound < Nanos(1)) {
     return invalid_argument(
-        "max_buckets, lateness_factor and load_bound must be 1 or more and lateness_slack 0 or more");
+        "max_buckets, max_loads, lateness_factor and load_bound must be 1 or more and lateness_slack 0 or more");
   }
   return std::unique_ptr<Loop>(std::make_unique<DomainLoop>(options, dispatcher->make()));
 }

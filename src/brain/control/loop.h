@@ -31,6 +31,7 @@ struct LoopOptions {
   Nanos lateness_slack = Nanos::from_seconds(5);
   // A Load that has not been answered within this, and a query whose shape cannot be loaded for as long, fail.
   Nanos load_bound = Nanos::from_seconds(600);
+  int max_loads = 2;  // loads of models on demand that are under way at a time
   friend bool operator==(const LoopOptions&, const LoopOptions&) = default;
 };
 

@@ -246,7 +246,7 @@ class VirtualBody {
     const ModelSpec& spec = models_.at(l.instance);
     Event answer;
     if (l.bucket == 0) {
-      answer = spec.load_error.empty() ? Event(Loaded{l.instance, 0, spec.weights, {}})
+      answer = spec.load_error.empty() ? Event(Loaded{l.instance, 0, spec.settings.on_demand ? Bytes(0) : spec.weights, {}})
                                        : Event(Failed{{}, l.instance, 0, internal_error(spec.load_error)});
     } else if (!spec.bucket_error.empty()) {
       answer = Failed{{}, l.instance, l.bucket, internal_error(spec.bucket_error)};

@@ -30,6 +30,7 @@ struct ModelSettings {
   int max_queue = 0;               // queries; 0: no limit
   int priority_levels = 0;         // 0: one level; else 1 (highest) .. priority_levels
   int default_priority = 0;
+  bool on_demand = false;  // its programs are loaded when a query needs them, and dropped when memory is needed
   friend bool operator==(const ModelSettings&, const ModelSettings&) = default;
 };
 

@@ -11,8 +11,9 @@
 
 #include "base/core_set.h"
 #include "base/result.h"
-#include "brain/sched/features.h"
+#include "brain/predict/frequency.h"
 #include "brain/predict/latency.h"
+#include "brain/sched/features.h"
 
 namespace motet::brain {
 
@@ -116,6 +117,7 @@ struct Bucket {
   Instance* instance = nullptr;
   BucketPhase phase = BucketPhase::kWanted;
   Nanos bound_at = kNever;        // when a load, or the wait for one, has taken too long
+  Nanos load_began = kNever;      // while it is loading
   std::vector<Program> programs;  // ascending batch; not empty when ready
   Queue queue;
   int executions = 0;
@@ -149,6 +151,10 @@ struct Instance {
   bool unload_pending = false;
   bool load_again = false;  // wanted again while its Unload is under way
   Nanos bound_at = kNever;  // when the load has taken too long
+  // Of a model on demand: how often it is asked for, and what its last load took.
+  Frequency asked;
+  Nanos load_time;
+  Bytes load_bytes;
   // Unloaded since the instance came in: a late Loaded of one is stale.
   std::set<BucketId> dropped;
 

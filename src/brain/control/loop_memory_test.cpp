@@ -1,0 +1,199 @@
+// The loop with the default policy: models on demand, whose programs are loaded for their queries and give way when
+// memory is needed.
+#include <gtest/gtest.h>
+
+#include "brain/control/loop_fixture.h"
+
+namespace motet::brain {
+namespace {
+
+using testing::model;
+using testing::ModelSpec;
+using testing::ms;
+using testing::options;
+using testing::us;
+using testing::VirtualBody;
+
+ModelSpec on_demand(std::string name, int64_t bytes = 1000) {
+  ModelSpec spec = model(std::move(name));
+  spec.settings.on_demand = true;
+  spec.weights = spec.bucket_bytes = Bytes(bytes);  // expected and true
+  return spec;
+}
+
+LoopOptions budget(int64_t bytes) {
+  LoopOptions o = options();
+  o.memory_budget = Bytes(bytes);
+  return o;
+}
+
+bool unloaded(const VirtualBody& body, InstanceId instance) {
+  for (const Unload& u : body.sent<Unload>())
+    if (u.instance == instance && u.bucket == 7) return true;
+  return false;
+}
+
+TEST(LoopMemory, AQueryOfAModelOnDemandWaitsForItsLoad) {
+  VirtualBody body(budget(10'000));
+  InstanceId m = body.add(on_demand("m"));
+  EXPECT_EQ(body.state(m), Lifecycle::kReady);
+  QueryId q = body.query(m);
+  EXPECT_EQ(body.answer(q), nullptr);
+  ASSERT_EQ(body.sent<Load>().back().bucket, 7u);
+  body.advance(ms(50));
+  ASSERT_NE(body.answer(q), nullptr);
+  EXPECT_TRUE(body.answer(q)->ok);
+}
+
+TEST(LoopMemory, TheLeastAskedForGivesWay) {
+  VirtualBody body(budget(3'300));
+  InstanceId a = body.add(on_demand("a")), b = body.add(on_demand("b")), c = body.add(on_demand("c"));
+  InstanceId d = body.add(on_demand("d"));
+  for (int i = 0; i < 5; ++i) body.warm(a);
+  body.warm(b);
+  for (int i = 0; i < 3; ++i) body.warm(c);
+  body.clear();
+  body.warm(d);
+  EXPECT_TRUE(unloaded(body, b));
+  EXPECT_FALSE(unloaded(body, a));
+  EXPECT_FALSE(unloaded(body, c));
+  EXPECT_EQ(body.answers().size(), 10u);
+  for (const auto& [id, answer] : body.answers()) EXPECT_TRUE(answer.ok) << answer.error.message;
+}
+
+TEST(LoopMemory, WhatIsNotOnDemandStays) {
+  VirtualBody body(budget(3'500));
+  ModelSpec fixed = on_demand("fixed");
+  fixed.settings.on_demand = false;
+  InstanceId f = body.add(fixed);
+  body.warm(f);
+  InstanceId a = body.add(on_demand("a")), b = body.add(on_demand("b"));
+  body.warm(a);
+  body.clear();
+  body.warm(b);
+  EXPECT_TRUE(unloaded(body, a));
+  EXPECT_FALSE(unloaded(body, f));
+}
+
+TEST(LoopMemory, NothingInUseGivesWayAndTheQueryWaits) {
+  VirtualBody body(budget(1'600));
+  ModelSpec slow = on_demand("slow");
+  slow.speed.fixed = ms(500);
+  InstanceId a = body.add(slow), b = body.add(on_demand("b"));
+  body.query(a);
+  body.advance(ms(20));  // runs
+  body.clear();
+  QueryId q = body.query(b);
+  body.advance(ms(20));
+  EXPECT_TRUE(body.sent<Unload>().empty());
+  EXPECT_TRUE(body.sent<Load>().empty());
+  EXPECT_EQ(body.answer(q), nullptr);
+  body.advance(ms(1000));
+  EXPECT_TRUE(unloaded(body, a));
+  ASSERT_NE(body.answer(q), nullptr);
+  EXPECT_TRUE(body.answer(q)->ok);
+}
+
+TEST(LoopMemory, WhatTakesMoreThanExpectedWaitsForIt) {
+  VirtualBody body(budget(1'600));
+  ModelSpec slow = on_demand("slow");
+  slow.speed.fixed = ms(500);
+  ModelSpec larger = on_demand("larger");
+  larger.weights = Bytes(10);
+  InstanceId a = body.add(slow), b = body.add(larger);
+  body.query(a);
+  body.advance(ms(20));
+  QueryId q = body.query(b);
+  body.advance(ms(20));
+  EXPECT_TRUE(unloaded(body, b));
+  EXPECT_EQ(body.answer(q), nullptr);
+  body.advance(ms(1000));
+  ASSERT_NE(body.answer(q), nullptr);
+  EXPECT_TRUE(body.answer(q)->ok) << body.answer(q)->error.message;
+}
+
+TEST(LoopMemory, AQueryThatCannotBeLoadedInTimeIsShed) {
+  VirtualBody body(budget(1'600));
+  InstanceId a = body.add(on_demand("a")), b = body.add(on_demand("b"));
+  body.warm(a);
+  body.warm(b);  // drops a, whose load took a millisecond
+  QueryId hopeless = body.query(a, 1, body.now() + us(500));
+  ASSERT_NE(body.answer(hopeless), nullptr);
+  EXPECT_TRUE(body.answer(hopeless)->shed);
+  EXPECT_EQ(body.answer(hopeless)->reason, ShedReason::kDeadlineUnreachable);
+  QueryId well = body.query(a, 1, body.now() + ms(50));
+  body.advance(ms(50));
+  ASSERT_NE(body.answer(well), nullptr);
+  EXPECT_TRUE(body.answer(well)->ok) << body.answer(well)->error.message;
+}
+
+TEST(LoopMemory, AModelLargerThanTheBudgetIsRefused) {
+  VirtualBody body(budget(1'600));
+  ModelSpec huge = on_demand("huge", 5'000);
+  huge.weights = Bytes(10);
+  InstanceId m = body.add(huge);
+  body.warm(m);  // only its load shows how much it takes
+  QueryId q = body.query(m);
+  ASSERT_NE(body.answer(q), nullptr);
+  EXPECT_EQ(body.answer(q)->reason, ShedReason::kOverBudget);
+  EXPECT_NE(body.answer(q)->error.message.find("5000"), std::string::npos);
+}
+
+TEST(LoopMemory, AtMostSoManyLoadsAtATimeTheLongestWaitingFirst) {
+  LoopOptions o = budget(100'000);
+  o.max_loads = 2;
+  VirtualBody body(o);
+  std::vector<InstanceId> all;
+  for (int i = 0; i < 5; ++i) all.push_back(body.add(on_demand("m" + std::to_string(i))));
+  body.clear();
+  for (size_t i = 5; i-- > 0;) body.query(all[i]);
+  EXPECT_EQ(body.sent<Load>().size(), 2u);
+  body.advance(ms(100));
+  std::vector<InstanceId> order;
+  for (const Load& load : body.sent<Load>()) order.push_back(load.instance);
+  EXPECT_EQ(order, std::vector<InstanceId>(all.rbegin(), all.rend()));
+  for (const auto& [id, answer] : body.answers()) EXPECT_TRUE(answer.ok);
+}
+
+TEST(LoopMemory, IdleProgramsGiveWayToQueriesAndTheirArenas) {
+  VirtualBody body(budget(2'200));
+  InstanceId a = body.add(on_demand("a")), b = body.add(on_demand("b"));
+  body.warm(a);
+  body.warm(b);
+  body.clear();
+  QueryId large = body.query(b, 8, kNever, 0, 7, Bytes(300));  // fits only without a
+  body.advance(ms(100));
+  EXPECT_TRUE(unloaded(body, a));
+  ASSERT_NE(body.answer(large), nullptr);
+  EXPECT_TRUE(body.answer(large)->ok) << body.answer(large)->error.message;
+}
+
+TEST(LoopMemory, MoreProgramsOfALoadedShapeAreTaken) {
+  LoopOptions o = budget(10'000);
+  auto loop = Loop::create(o);
+  ASSERT_TRUE(loop.ok());
+  ModelSettings settings = model().settings;
+  settings.on_demand = true;
+  auto features = [](int batch) { return ProgramFeatures{batch, Bytes(10), {ms(batch), ms(batch)}}; };
+  (*loop)->step(ConfigChanged{InstanceId(1), true, settings, Bytes(1)}, ms(0));
+  (*loop)->step(Loaded{InstanceId(1), 0, Bytes(1), {}}, ms(1));
+  (*loop)->step(Loaded{InstanceId(1), 7, Bytes(100), {features(1)}}, ms(2));
+  EXPECT_EQ((*loop)->charged(), Bytes(101));
+  auto rows_of = [&](uint64_t first, Nanos now) {
+    std::vector<int> batches;
+    for (const Action& a : (*loop)->step(Arrived{QueryId(first), InstanceId(1), 7, 4, Bytes(0), now}, now))
+      if (const auto* start = std::get_if<Start>(&a))
+        for (const StartPart& part : start->parts) batches.push_back(part.batch);
+    (*loop)->step(Finished{ExecutionId(first), ms(1)}, now + ms(10));
+    return batches;
+  };
+  EXPECT_EQ(rows_of(1, ms(10)), std::vector<int>({1, 1, 1, 1}));
+  (*loop)->step(Loaded{InstanceId(1), 7, Bytes(150), {features(1), features(4)}}, ms(30));
+  EXPECT_EQ((*loop)->charged(), Bytes(151));
+  EXPECT_EQ(rows_of(2, ms(40)), std::vector<int>({4}));
+  (*loop)->step(Loaded{InstanceId(1), 7, Bytes(120), {features(4)}}, ms(60));  // not all it had: the old ones stay
+  EXPECT_EQ((*loop)->charged(), Bytes(151));
+}
+
+}  // namespace
+}  // namespace motet::brain
