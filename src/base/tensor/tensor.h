@@ -1,10 +1,15 @@
 // Tensors in row-major order. TensorView looks at bytes that someone else keeps alive; Tensor shares ownership of its bytes
 // (a heap buffer, a mapped file, a received message: whatever `owner` holds). Blocked layouts exist only inside compute/ops.
+//
+// A large constant may be deferred: its bytes are made when they are first looked at, so that whoever only needs its extents,
+// or a copy in another form, never pays for them. view() makes them and keeps them; read() makes them for as long as the
+// Reading lives, or hands out the bytes that they are a copy of.
 // Threads: immutable content may be read from any thread; writers need exclusive access.
 #pragma once
 
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -31,6 +36,12 @@ struct TensorView {
   }
 };
 
+// The bytes of a tensor for a while.
+struct Reading {
+  const std::byte* data = nullptr;  // perhaps not aligned to the element
+  std::shared_ptr<const void> owner;
+};
+
 class Tensor {
  public:
   Tensor() = default;
@@ -46,14 +57,36 @@ class Tensor {
     return t;
   }
 
-  const TensorView& view() const { return view_; }
+  // Bytes that `fill` writes, to 64-byte aligned memory of view's size, when they are first asked for; perhaps more than once,
+  // with the same result, and from any thread. What is small is made at once. REQUIRES: as zeros().
+  static Tensor deferred(DType dtype, Shape shape, std::function<void(std::byte*)> fill);
+  // The same for a plain copy of `bytes`, which `owner` keeps alive: read() hands out `bytes` themselves.
+  static Tensor deferred_copy(DType dtype, Shape shape, std::span<const std::byte> bytes, std::shared_ptr<const void> owner);
+
+  // With bytes to read; those of a deferred tensor are made now and kept for as long as it lives.
+  const TensorView& view() const {
+    if (deferred_ != nullptr) make();
+    return view_;
+  }
+  // The bytes without keeping them.
+  Reading read() const;
+  bool deferred() const { return deferred_ != nullptr; }
+  // The same for all tensors that share these bytes, and for no other while one of them lives.
+  const void* identity() const { return view_.data; }
+
   DType dtype() const { return view_.dtype; }
   const Shape& shape() const { return view_.shape; }
+  int64_t elements() const { return view_.elements(); }
+  size_t bytes() const { return view_.bytes(); }
   const std::shared_ptr<const void>& owner() const { return owner_; }
 
  private:
+  class Deferred;  // lives in owner_
+  void make() const;
+
   TensorView view_;
   std::shared_ptr<const void> owner_;
+  const Deferred* deferred_ = nullptr;
 };
 
 }  // namespace motet

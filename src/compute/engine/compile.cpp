@@ -1,11 +1,14 @@
 #include "compute/engine/compile.h"
 
 #include <algorithm>
+#include <sstream>
+#include <string_view>
 
 #include "base/clock.h"
 #include "compute/engine/dynamic.h"
 #include "compute/engine/lowering.h"
 #include "compute/engine/survey.h"
+#include "compute/engine/tuning.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/registry.h"
 
@@ -58,22 +61,87 @@ std::map<std::string, int> corrected_parts(const CompiledProgram& program, const
   return parts;
 }
 
+std::string convolutions_key(Precision precision) { return "convolutions " + std::string(precision_name(precision)); }
+
+// The layout's name, then a line for every key that uses Winograd's method.
+std::string text_of(const ConvolutionChoice& choice) {
+  std::string text(layout_name(choice.layout));
+  for (const std::string& key : choice.winograd) text += '\n' + key;
+  return text;
+}
+
+// What an earlier process measured to be the fastest for this model.
+std::optional<ConvolutionChoice> choice_before(const ModelCache& cache, Precision precision) {
+  auto text = cache.tuned(convolutions_key(precision));
+  if (!text) return std::nullopt;
+  std::istringstream lines(*text);
+  std::string line;
+  std::getline(lines, line);
+  for (Layout layout : candidates()) {
+    if (layout_name(layout) != line) continue;
+    ConvolutionChoice choice{.layout = layout, .winograd = {}};
+    while (std::getline(lines, line)) choice.winograd.insert(line);
+    return choice;
+  }
+  return std::nullopt;
+}
+
+// Lowered, with its kernels' code generated and weights packed by as many threads as the program is wide.
+Result<std::shared_ptr<CompiledProgram>> lower_finished(const std::shared_ptr<const Graph>& graph,
+                                                        const LoweringOptions& lowering) {
+  MOTET_ASSIGN(auto program, lower(graph, lowering));
+  MOTET_RETURN_IF_ERROR(finish(*program, lowering.max_width));
+  return program;
+}
+
 struct Cut {
   std::shared_ptr<CompiledProgram> program;
   Nanos total = kNever;  // as surveyed
 };
 
-// Lowers, surveys and cuts into slices; lowers once more where the survey asks for other parts.
-Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering, Nanos budget) {
-  const bool timed = budget > Nanos(0);
+// Where what is measured of a program is kept.
+struct Memo {
+  ModelCache& cache;
+  const std::vector<Shape>& shapes;
+  const CompileOptions& options;
+
+  std::string key(const LoweringOptions& lowering) const {
+    std::string text = program_key(shapes, options, lowering.preferred);
+    if (lowering.all_winograd) text += " winograd";
+    for (const std::string& step : lowering.winograd) text += '\n' + step;
+    return text;
+  }
+};
+
+// The program cut as it was in an earlier process; nothing if that is not known well enough.
+Result<std::optional<Cut>> lower_as_before(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering,
+                                           bool timed, const Memo& memo) {
+  auto text = memo.cache.tuned(memo.key(lowering));
+  auto tuning = text ? tuning_of(*text) : std::nullopt;
+  if (!tuning || (timed && !tuning->timed)) return std::optional<Cut>();
+  lowering.parts = tuning->parts;
   Cut cut;
-  MOTET_ASSIGN(cut.program, lower(graph, lowering));
+  MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
+  if (steps_text(*cut.program) != tuning->steps) return std::optional<Cut>();
+  cut_steps(*cut.program, tuning->survey);
+  cut.total = tuning->survey.total;
+  return std::optional<Cut>(std::move(cut));
+}
+
+// Lowers, surveys and cuts into slices; lowers once more where the survey asks for other parts.
+Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering, Nanos budget,
+                      const Memo& memo) {
+  const bool timed = budget > Nanos(0);
+  MOTET_ASSIGN(auto before, lower_as_before(graph, lowering, timed, memo));
+  if (before) return *std::move(before);
+  Cut cut;
+  MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
   auto surveyed = survey(*cut.program, budget);
   if (!surveyed) return cut;
   auto corrected = corrected_parts(*cut.program, *surveyed, timed);
   if (!corrected.empty()) {
     for (const auto& [key, parts] : corrected) lowering.parts[key] = parts;
-    MOTET_ASSIGN(cut.program, lower(graph, lowering));
+    MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
     auto barriers = *std::move(surveyed);
     surveyed = survey(*cut.program, budget);
     if (!surveyed) return cut;
@@ -82,6 +150,8 @@ Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions
   }
   cut_steps(*cut.program, *surveyed);
   cut.total = surveyed->total;
+  Tuning tuning{timed, std::move(lowering.parts), *std::move(surveyed), steps_text(*cut.program)};
+  memo.cache.tune(memo.key(lowering), to_text(tuning));
   return cut;
 }
 
@@ -104,7 +174,7 @@ std::set<std::string> worth_winograd(const CompiledProgram& direct, const Compil
 // Lowers for each candidate, times each, and keeps the fastest and its choice.
 Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<const Graph>& graph,
                                                        LoweringOptions lowering, const std::vector<Layout>& layouts,
-                                                       std::optional<ConvolutionChoice>& choice) {
+                                                       const Memo& memo, std::optional<ConvolutionChoice>& choice) {
   Cut best;
   auto compare = [&](Cut cut) {
     if (best.program && cut.total >= best.total) return;
@@ -114,16 +184,16 @@ Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<con
   for (Layout candidate : layouts) {
     lowering.preferred = candidate;
     lowering.winograd.clear();
-    MOTET_ASSIGN(Cut cut, lower_cut(graph, lowering, kMeasureBudget));
+    MOTET_ASSIGN(Cut cut, lower_cut(graph, lowering, kMeasureBudget, memo));
     std::shared_ptr<CompiledProgram> direct = cut.program;
     compare(std::move(cut));
     if (candidate != Layout::kNChw16c || lowering.precision != Precision::kExact) continue;
     lowering.all_winograd = true;
-    MOTET_ASSIGN(Cut everywhere, lower_cut(graph, lowering, kMeasureBudget));
+    MOTET_ASSIGN(Cut everywhere, lower_cut(graph, lowering, kMeasureBudget, memo));
     lowering.all_winograd = false;
     lowering.winograd = worth_winograd(*direct, *everywhere.program);
     if (lowering.winograd.empty()) continue;
-    MOTET_ASSIGN(Cut mixed, lower_cut(graph, lowering, kMeasureBudget));
+    MOTET_ASSIGN(Cut mixed, lower_cut(graph, lowering, kMeasureBudget, memo));
     compare(std::move(mixed));
   }
   return best.program;
@@ -177,8 +247,10 @@ Result<Shaped> with_shapes(const Graph& graph, const std::vector<Shape>& shapes)
 }
 
 Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>& shapes, const CompileOptions& options,
-                                 ops::WeightCache& weights, std::optional<ConvolutionChoice>& choice) {
+                                 ops::WeightCache& weights, ModelCache& cache,
+                                 std::optional<ConvolutionChoice>& choice) {
   MOTET_RETURN_IF_ERROR(expect_precision(options.precision));
+  if (!choice) choice = choice_before(cache, options.precision);
   MOTET_ASSIGN(Shaped shaped, with_shapes(prepared, shapes));
   graph::PassContext context{
       .evaluate = reference_evaluator(), .symbols = std::move(shaped.symbols), .int8 = ops::onednn::has_int8()};
@@ -201,15 +273,19 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
     if (options.calibrate) dynamic->calibrate();
     return ProgramPtr(std::move(dynamic));
   }
+  const Memo memo{cache, shapes, options};
   std::shared_ptr<CompiledProgram> program;
   if (!chosen && options.calibrate && has_layout_choice(*shaped.graph)) {
     std::optional<ConvolutionChoice> fastest;
     auto layouts = options.layout ? std::vector<Layout>{*options.layout} : candidates();
-    MOTET_ASSIGN(program, lower_fastest(shaped.graph, lowering, layouts, fastest));
-    if (!options.layout) choice = std::move(fastest);
+    MOTET_ASSIGN(program, lower_fastest(shaped.graph, lowering, layouts, memo, fastest));
+    if (!options.layout && fastest) {
+      choice = std::move(fastest);
+      cache.tune(convolutions_key(options.precision), text_of(*choice));
+    }
     weights.trim();
   } else {
-    MOTET_ASSIGN(Cut cut, lower_cut(shaped.graph, lowering, options.calibrate ? kMeasureBudget : Nanos(0)));
+    MOTET_ASSIGN(Cut cut, lower_cut(shaped.graph, lowering, options.calibrate ? kMeasureBudget : Nanos(0), memo));
     program = std::move(cut.program);
   }
   program->pass_reports = std::move(reports);

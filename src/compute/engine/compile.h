@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "compute/engine/compiled.h"
+#include "compute/engine/model_cache.h"
 #include "compute/graph/graph.h"
 #include "compute/graph/pass.h"
 #include "compute/ops/onednn/weight_cache.h"
@@ -34,10 +35,11 @@ struct ConvolutionChoice {
 };
 
 // Compiles `prepared` for `shapes`. `choice` is what was chosen for this model before; where there is none yet and the
-// options allow measuring, the candidates are timed and the fastest is left there.
-// A graph that needs data for its shapes becomes a DynamicProgram.
+// options allow measuring, the candidates are timed and the fastest is left there. What `cache` remembers of the
+// program is not measured again, and what is measured is left there. A graph that needs data for its shapes becomes a
+// DynamicProgram.
 Result<ProgramPtr> compile_graph(const graph::Graph& prepared, const std::vector<Shape>& shapes,
-                                 const CompileOptions& options, ops::WeightCache& weights,
+                                 const CompileOptions& options, ops::WeightCache& weights, ModelCache& cache,
                                  std::optional<ConvolutionChoice>& choice);
 
 }  // namespace motet::engine

@@ -10,10 +10,14 @@
 #include "compute/engine/lanes.h"
 #include "compute/engine/runnable.h"
 #include "compute/ops/kernel.h"
+#include "compute/ops/onednn/weight_cache.h"
 
 namespace motet::engine {
 
 class CompiledProgram;
+
+// As Program::layout() says it: "nChw16c", "nChw8c", "nhwc", "any".
+std::string_view layout_name(ops::Layout layout);
 
 // Memory that steps read and write.
 struct Buffer {
@@ -27,7 +31,11 @@ struct Buffer {
   size_t bytes = 0;
   size_t offset = 0;
   size_t port = 0;
-  Tensor constant;
+  Tensor constant;                  // empty where no step looks at its bytes
+  ops::WeightCache::Packed packed;  // the constant's bytes, where the model's file does not hold them as they are read
+
+  // Of a kConstant.
+  std::byte* address() const { return packed ? const_cast<std::byte*>(packed->data()) : constant.view().data; }
 };
 
 inline constexpr int kNoBuffer = -1;

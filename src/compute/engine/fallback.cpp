@@ -77,6 +77,7 @@ class FallbackModel final : public Model {
     if (foreign_) foreign_->drop(shapes);
   }
   const graph::Model& source() const override { return native_->source(); }
+  bool persist() override { return native_->persist(); }
 
  private:
   Status open(ForeignPrograms*& foreign) {

@@ -1,6 +1,7 @@
 #include "compute/engine/lowering.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <unordered_map>
 
@@ -10,6 +11,7 @@
 #include "compute/engine/memory_plan.h"
 #include "compute/engine/storage.h"
 #include "compute/engine/work.h"
+#include "compute/graph/file_map.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/registry.h"
 
@@ -52,19 +54,13 @@ bool same_bytes(const Shape& shape, Layout a, Layout b) {
   return unblocked && shape[1] == 1;
 }
 
-const char* layout_name(Layout layout) {
-  switch (layout) {
-    case Layout::kNhwc: return "nhwc";
-    case Layout::kNChw8c: return "nChw8c";
-    case Layout::kNChw16c: return "nChw16c";
-    case Layout::kRowMajor: return "row-major";
-  }
-  return "?";
+std::string order_name(Layout layout) {
+  return layout == Layout::kRowMajor ? "row-major" : std::string(layout_name(layout));
 }
 
 std::string copy_name(const TensorSpec& from, const TensorSpec& to) {
   std::string name = "reorder";
-  if (from.layout != to.layout) name += std::string(" ") + layout_name(from.layout) + "->" + layout_name(to.layout);
+  if (from.layout != to.layout) name += " " + order_name(from.layout) + "->" + order_name(to.layout);
   if (from.dtype != to.dtype)
     name += " " + std::string(dtype_kserve_name(from.dtype)) + "->" + std::string(dtype_kserve_name(to.dtype));
   return name;
@@ -248,6 +244,17 @@ void Lowering::add_copy(const StepOperand& from, const StepOperand& to, Layout l
 
 Result<int> Lowering::deliver_constant(ValueId id, const TensorSpec& plain, Layout layout) {
   const Tensor& constant = *graph_->value(id).constant;
+  if (layout == Layout::kRowMajor && constant.deferred() && options_.weights != nullptr) {
+    auto copy = [constant](std::byte* to) {
+      Reading from = constant.read();
+      std::memcpy(to, from.data, constant.bytes());
+      graph::FileMap::release({from.data, constant.bytes()});
+    };
+    return add_buffer({.kind = Buffer::Kind::kConstant,
+                       .bytes = plain.bytes(),
+                       .packed = options_.weights->get_or_pack(constant, "plain", constant.bytes(), std::move(copy))},
+                      id);
+  }
   if (layout == Layout::kRowMajor)
     return add_buffer({.kind = Buffer::Kind::kConstant, .bytes = plain.bytes(), .constant = constant}, id);
   TensorSpec wanted = plain;
@@ -537,6 +544,11 @@ Status Lowering::lower_kernel(int index, const Node& node) {
       continue;
     }
     DType dtype = operands.inputs[i].dtype;
+    if (operands.constants[i] != nullptr && !kernel.reads(i)) {
+      int unread = add_buffer({.kind = Buffer::Kind::kConstant, .bytes = operands.inputs[i].bytes()}, kNoValue);
+      step.inputs.push_back(operand(node.inputs[i], unread, dtype));
+      continue;
+    }
     MOTET_ASSIGN(int buffer, deliver(node.inputs[i], kernel.input_layout(i), dtype));
     step.inputs.push_back(operand(node.inputs[i], buffer, dtype));
   }

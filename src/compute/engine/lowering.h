@@ -34,6 +34,10 @@ struct LoweringOptions {
 Result<std::shared_ptr<CompiledProgram>> lower(std::shared_ptr<const graph::Graph> graph,
                                                const LoweringOptions& options);
 
+// Finishes the kernels and constants of a program and of its branches, on as many threads as `threads`. An Error names
+// the node that could not be finished.
+Status finish(const CompiledProgram& program, int threads);
+
 // True if a graph has a 4-D convolution, so that the preferred layout matters.
 bool has_layout_choice(const graph::Graph& graph);
 

@@ -22,15 +22,16 @@ Port port_of(const graph::Value& value) {
   return port;
 }
 
-size_t constant_bytes(const Graph& graph) {
+// Of the constants that are used as they are: the others' bytes are in their packed copies.
+size_t unpacked_bytes(const Graph& graph, const ops::WeightCache& weights) {
   size_t sum = 0;
   for (const graph::Value& value : graph.values)
-    if (value.constant) sum += value.constant->view().bytes();
+    if (value.constant && !weights.has(*value.constant)) sum += value.constant->bytes();
   for (const graph::Node& node : graph.nodes)
     for (const auto& [key, attribute] : node.attributes) {
       if (const auto* body = std::get_if<std::shared_ptr<const Graph>>(&attribute); body != nullptr && *body != nullptr)
-        sum += constant_bytes(**body);
-      if (const auto* tensor = std::get_if<Tensor>(&attribute)) sum += tensor->view().bytes();
+        sum += unpacked_bytes(**body, weights);
+      if (const auto* tensor = std::get_if<Tensor>(&attribute)) sum += tensor->bytes();
     }
   return sum;
 }
@@ -99,23 +100,42 @@ bool decide_batchable(const Graph& graph) {
   return true;
 }
 
+// The model's cache as the weights' store.
+class CachedWeights final : public ops::PackedStore {
+ public:
+  explicit CachedWeights(const ModelCache& cache) : cache_(cache) {}
+  std::optional<Found> find(const std::string& key) const override {
+    auto blob = cache_.packed(key);
+    if (!blob) return std::nullopt;
+    return Found{blob->bytes, std::move(blob->owner)};
+  }
+  bool keep(const std::string& key, std::span<const std::byte> bytes) const override {
+    return cache_.put_packed(key, bytes);
+  }
+
+ private:
+  const ModelCache& cache_;
+};
+
 class LoadedModel final : public Model {
  public:
-  explicit LoadedModel(graph::Model source) : source_(std::move(source)) {
+  LoadedModel(graph::Model source, const std::filesystem::path& cache_dir)
+      : source_(std::move(source)), cache_(cache_dir, source_.files) {
     const Graph& graph = *source_.graph;
     for (ValueId id : graph.inputs) inputs_.push_back(port_of(graph.value(id)));
     for (ValueId id : graph.outputs) outputs_.push_back(port_of(graph.value(id)));
     batchable_ = decide_batchable(graph);
-    weight_bytes_ = constant_bytes(graph);
   }
 
   const std::vector<Port>& inputs() const override { return inputs_; }
   const std::vector<Port>& outputs() const override { return outputs_; }
   bool batchable() const override { return batchable_; }
-  Bytes weight_bytes() const override { return Bytes(static_cast<int64_t>(weight_bytes_ + weights_.bytes())); }
+  Bytes weight_bytes() const override;
   Result<ProgramPtr> compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) override;
   void drop(const std::vector<Shape>& input_shapes) override;
   const graph::Model& source() const override { return source_; }
+  bool persist() override { return cache_.persist() && weights_.save(); }
+  ModelCache& cache() { return cache_; }
 
   // Reads what every program needs whatever its shapes: refuses here what no shape would make right.
   Status prepare() {
@@ -128,38 +148,67 @@ class LoadedModel final : public Model {
                          bool, Bytes>;
 
   Result<std::shared_ptr<const Graph>> prepared(const std::set<std::string>& disabled);
+  void name_weights(const Graph& graph, const std::set<std::string>& disabled);
 
   // Constant after construction.
   const graph::Model source_;
   std::vector<Port> inputs_, outputs_;
   bool batchable_ = false;
-  size_t weight_bytes_ = 0;
 
-  // Synchronises itself.
-  ops::WeightCache weights_;
+  // Synchronise themselves.
+  ModelCache cache_;
+  const CachedWeights store_{cache_};
+  ops::WeightCache weights_{&store_};
 
   // Guarded by compile_mutex_.
   std::mutex compile_mutex_;
-  std::map<std::set<std::string>, std::shared_ptr<const Graph>> prepared_;  // by disabled passes
-  std::map<Precision, std::optional<ConvolutionChoice>> convolutions_;      // as measured
+  std::map<Precision, std::optional<ConvolutionChoice>> convolutions_;  // as measured
+
+  mutable std::mutex prepared_mutex_;
+  std::map<std::set<std::string>, std::shared_ptr<const Graph>> prepared_;  // by disabled passes; guarded by its mutex
 
   // Guarded by programs_mutex_, which no one holds while compiling.
   std::mutex programs_mutex_;
-  std::map<Key, ProgramPtr> programs_;
+  struct Compiled {
+    ProgramPtr program;
+    bool calibrated = false;
+  };
+  std::map<Key, Compiled> programs_;
 };
+
+Bytes LoadedModel::weight_bytes() const {
+  std::shared_ptr<const Graph> graph = source_.graph;
+  {
+    std::lock_guard lock(prepared_mutex_);
+    if (!prepared_.empty()) graph = prepared_.begin()->second;  // by the fewest disabled passes: what is served
+  }
+  return Bytes(static_cast<int64_t>(unpacked_bytes(*graph, weights_) + weights_.bytes()));
+}
+
+// What is worth keeping between processes gets a name: constants of a graph that is the same in each of them.
+void LoadedModel::name_weights(const Graph& graph, const std::set<std::string>& disabled) {
+  std::string without;
+  for (const std::string& pass : disabled) without += pass + ' ';
+  for (size_t i = 0; i < graph.values.size(); ++i)
+    if (const auto& constant = graph.values[i].constant)
+      weights_.name(*constant, without + std::to_string(i) + ' ' + graph.values[i].name);
+}
 
 // The graph after the passes that need no shapes, so that folded weights are made once and shared by all programs.
 Result<std::shared_ptr<const Graph>> LoadedModel::prepared(const std::set<std::string>& disabled) {
-  auto found = prepared_.find(disabled);
-  if (found != prepared_.end()) return found->second;
+  {
+    std::lock_guard lock(prepared_mutex_);
+    if (auto found = prepared_.find(disabled); found != prepared_.end()) return found->second;
+  }
   auto graph = std::make_shared<Graph>(*source_.graph);
   SteadyClock clock;
   MOTET_ASSIGN(
       auto reports,
       graph::run_passes(*graph, {.evaluate = reference_evaluator(), .int8 = ops::onednn::has_int8()}, disabled, clock));
   std::shared_ptr<const Graph> done = std::move(graph);
-  prepared_.emplace(disabled, done);
-  return done;
+  name_weights(*done, disabled);
+  std::lock_guard lock(prepared_mutex_);
+  return prepared_.emplace(disabled, std::move(done)).first->second;
 }
 
 Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) {
@@ -168,15 +217,18 @@ Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, 
   auto find = [&]() -> ProgramPtr {
     std::lock_guard lock(programs_mutex_);
     auto found = programs_.find(key);
-    return found == programs_.end() ? nullptr : found->second;
+    bool good = found != programs_.end() && (found->second.calibrated || !options.calibrate);
+    return good ? found->second.program : nullptr;
   };
   if (ProgramPtr program = find()) return program;
   std::lock_guard one_at_a_time(compile_mutex_);
   if (ProgramPtr program = find()) return program;
   MOTET_ASSIGN(auto graph, prepared(options.disabled_passes));
-  MOTET_ASSIGN(auto compiled, compile_graph(*graph, input_shapes, options, weights_, convolutions_[options.precision]));
+  MOTET_ASSIGN(auto compiled,
+               compile_graph(*graph, input_shapes, options, weights_, cache_, convolutions_[options.precision]));
   std::lock_guard lock(programs_mutex_);
-  return programs_.emplace(std::move(key), std::move(compiled)).first->second;
+  return programs_.insert_or_assign(std::move(key), Compiled{std::move(compiled), options.calibrate})
+      .first->second.program;
 }
 
 void LoadedModel::drop(const std::vector<Shape>& input_shapes) {
@@ -185,7 +237,7 @@ void LoadedModel::drop(const std::vector<Shape>& input_shapes) {
     std::lock_guard lock(programs_mutex_);
     for (auto it = programs_.begin(); it != programs_.end();) {
       if (std::get<0>(it->first) == input_shapes) {
-        dropped.push_back(std::move(it->second));
+        dropped.push_back(std::move(it->second.program));
         it = programs_.erase(it);
       } else {
         ++it;
@@ -215,9 +267,42 @@ std::optional<Precision> precision_of(std::string_view name) {
 
 namespace {
 
-Result<std::shared_ptr<Model>> read_native(const std::filesystem::path& path) {
+// The models that somebody has loaded.
+struct Loaded {
+  std::mutex mutex;
+  std::vector<std::weak_ptr<LoadedModel>> models;
+};
+Loaded& loaded() {
+  static Loaded instance;
+  return instance;
+}
+
+bool same_content(LoadedModel& a, LoadedModel& b) {
+  if (a.cache().identity().empty() || b.cache().identity().empty()) return false;
+  if (a.cache().root() != b.cache().root() || a.source().file_bytes != b.source().file_bytes) return false;
+  if (a.cache().identity() == b.cache().identity()) return true;
+  auto first = a.cache().content();
+  return first && first == b.cache().content();
+}
+
+// The one of the same content that was there before, if there is one; else `model`, which is there from now on.
+std::shared_ptr<LoadedModel> shared(std::shared_ptr<LoadedModel> model) {
+  std::vector<std::shared_ptr<LoadedModel>> others;
+  {
+    std::lock_guard lock(loaded().mutex);
+    std::erase_if(loaded().models, [](const auto& each) { return each.expired(); });
+    for (const auto& each : loaded().models)
+      if (auto other = each.lock()) others.push_back(std::move(other));
+    loaded().models.push_back(model);
+  }
+  for (auto& other : others)
+    if (same_content(*other, *model)) return other;
+  return model;
+}
+
+Result<std::shared_ptr<Model>> read_native(const std::filesystem::path& path, const std::filesystem::path& cache_dir) {
   MOTET_ASSIGN(graph::Model source, graph::read_onnx(path));
-  auto model = std::make_shared<LoadedModel>(std::move(source));
+  auto model = shared(std::make_shared<LoadedModel>(std::move(source), cache_dir));
   MOTET_RETURN_IF_ERROR(model->prepare());
   return std::shared_ptr<Model>(std::move(model));
 }
@@ -225,7 +310,8 @@ Result<std::shared_ptr<Model>> read_native(const std::filesystem::path& path) {
 }  // namespace
 
 Result<std::shared_ptr<Model>> Model::load(const std::filesystem::path& path, const LoadOptions& options) {
-  return load_with_fallback(path, options, read_native);
+  return load_with_fallback(path, options,
+                            [&](const std::filesystem::path& file) { return read_native(file, options.cache_dir); });
 }
 
 }  // namespace motet::engine

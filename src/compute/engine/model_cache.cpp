@@ -49,7 +49,20 @@ void ModelCache::open_scope(const std::string& hash) {
   auto store = std::make_shared<const BlobStore>(root_, content_hash(as_bytes(hash + environment())));
   store->touch();
   std::lock_guard lock(mutex_);
+  content_ = hash;
   store_ = std::move(store);
+}
+
+std::optional<std::string> ModelCache::content() {
+  {
+    std::lock_guard lock(mutex_);
+    if (content_) return content_;
+  }
+  if (identity_.empty()) return std::nullopt;
+  auto hash = hash_files();
+  if (!hash || identity_of(files_) != identity_) return std::nullopt;
+  std::lock_guard lock(mutex_);
+  return content_ = hash;
 }
 
 bool ModelCache::known() const {
@@ -127,8 +140,8 @@ std::optional<std::string> ModelCache::hash_files() const {
 bool ModelCache::persist() {
   if (root_.empty() || identity_.empty()) return false;
   if (!known()) {
-    auto hash = hash_files();
-    if (!hash || identity_of(files_) != identity_) return false;  // changed since it was loaded: not what we have
+    auto hash = content();
+    if (!hash) return false;  // changed since it was loaded: not what we have
     if (!BlobStore(root_, std::string(kFiles)).put(identity_, as_bytes(*hash))) return false;
     open_scope(*hash);
   }

@@ -37,6 +37,12 @@ class ModelCache {
   // False if it is not kept on disk now: the hash is not known yet, or the directory cannot be written.
   bool put_packed(std::string_view key, std::span<const std::byte> bytes) const;
 
+  const std::filesystem::path& root() const { return root_; }
+  // Which files these are: equal for the same files unchanged; "" if one cannot be read.
+  const std::string& identity() const { return identity_; }
+  // The hash of what is in them; reads them if it is not known. Nothing if they cannot be read or have changed.
+  std::optional<std::string> content();
+
   // Reads the files for their hash if it is not known, and writes the tunings that wait. For a background thread: takes
   // as long as reading the files. False if nothing can be kept.
   bool persist();
@@ -53,6 +59,7 @@ class ModelCache {
   const std::string identity_;  // of the files as they were then; "" if one cannot be read
 
   mutable std::mutex mutex_;
+  std::optional<std::string> content_;                               // guarded by mutex_
   std::shared_ptr<const BlobStore> store_;                           // null until the hash is known; guarded by mutex_
   mutable std::map<std::string, std::string, std::less<>> tunings_;  // guarded by mutex_
   std::set<std::string> unwritten_;                                  // keys of tunings_; guarded by mutex_

@@ -65,6 +65,8 @@ struct CompileOptions {
 struct LoadOptions {
   // "native"; the name of a foreign executor ("openvino"); or "auto": native, and foreign for what native refuses.
   std::string executor = "auto";
+  // Where packed weights and what was measured are kept between processes (model_cache.h); "" for nowhere.
+  std::filesystem::path cache_dir;
 };
 
 class Program;
@@ -93,7 +95,8 @@ class Program {
 };
 
 // A loaded model: the graph as read, and programs per input shapes, compiled on demand and kept. Weights are shared by
-// all programs. Any thread; compile() of one model runs one at a time, without holding up executions.
+// all programs, and one model by all who load files of the same content. Any thread; compile() of one model runs one at
+// a time, without holding up executions.
 class Model {
  public:
   // Reads an ONNX file, or what an installed foreign executor reads (foreign_step.h). With executor "auto" a model or
@@ -111,6 +114,9 @@ class Model {
   // The program for these input shapes (one per input, in order), compiled now or earlier. An Error names the input and
   // the extents allowed, or the op that nothing implements.
   virtual Result<ProgramPtr> compile(const std::vector<Shape>& input_shapes, const CompileOptions& options) = 0;
+  // Writes to the cache what this model has packed and measured and the cache does not have. For a background thread:
+  // takes as long as reading the model and writing its packed weights. False if nothing can be kept.
+  virtual bool persist() { return false; }
   // Forgets a program; executions that use it keep it alive.
   virtual void drop(const std::vector<Shape>& input_shapes) = 0;
   // The graph as read; empty for a model that only a foreign executor reads.

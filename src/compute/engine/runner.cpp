@@ -33,8 +33,10 @@ std::unique_ptr<Run> CompiledProgram::start(std::byte* memory, std::vector<std::
   return std::make_unique<Runner>(*this, memory, std::move(input_addresses), std::move(output_addresses));
 }
 
-std::string CompiledProgram::layout() const {
-  switch (preferred) {
+std::string CompiledProgram::layout() const { return std::string(layout_name(preferred)); }
+
+std::string_view layout_name(ops::Layout layout) {
+  switch (layout) {
     case ops::Layout::kNhwc: return "nhwc";
     case ops::Layout::kNChw8c: return "nChw8c";
     case ops::Layout::kNChw16c: return "nChw16c";
@@ -113,7 +115,7 @@ void Runner::push(const CompiledProgram& program, std::byte* arena, const std::v
       case Buffer::Kind::kArena: frame.addresses.push_back(arena + buffer.offset); break;
       case Buffer::Kind::kInput: frame.addresses.push_back(inputs[buffer.port]); break;
       case Buffer::Kind::kOutput: frame.addresses.push_back(outputs[buffer.port]); break;
-      case Buffer::Kind::kConstant: frame.addresses.push_back(buffer.constant.view().data); break;
+      case Buffer::Kind::kConstant: frame.addresses.push_back(buffer.address()); break;
     }
   }
   open_stage(frame);

@@ -5,7 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <map>
+#include <mutex>
 #include <system_error>
 
 #include "compute/graph/text.h"
@@ -19,7 +22,36 @@ Error file_error(const std::filesystem::path& path, const char* verb, int code) 
   return code == ENOENT || code == ENOTDIR ? not_found(std::move(what)) : invalid_argument(std::move(what));
 }
 
+// The maps that exist: first byte -> one past the last.
+struct Maps {
+  std::mutex mutex;
+  std::map<uintptr_t, uintptr_t> ranges;
+};
+Maps& maps() {
+  static auto* instance = new Maps;  // outlives every map
+  return *instance;
+}
+
+uintptr_t place(const void* address) { return reinterpret_cast<uintptr_t>(address); }
+
 }  // namespace
+
+FileMap::FileMap(void* address, size_t size) : address_(address), size_(size) {
+  std::lock_guard lock(maps().mutex);
+  if (size > 0) maps().ranges.emplace(place(address), place(address) + size);
+}
+
+void FileMap::release(std::span<const std::byte> bytes) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  uintptr_t first = place(bytes.data()) / page * page;
+  uintptr_t last = (place(bytes.data()) + bytes.size() + page - 1) / page * page;
+  std::lock_guard lock(maps().mutex);  // so that the map cannot go meanwhile
+  auto after = maps().ranges.upper_bound(place(bytes.data()));
+  if (bytes.empty() || after == maps().ranges.begin()) return;
+  auto [begin, end] = *--after;
+  if (place(bytes.data()) + bytes.size() > end) return;
+  (void)::madvise(reinterpret_cast<void*>(std::max(first, begin)), last - std::max(first, begin), MADV_DONTNEED);
+}
 
 Result<std::shared_ptr<const FileMap>> FileMap::open(const std::filesystem::path& path, bool follow_link) {
   // O_NONBLOCK: opening a FIFO must not wait for its writer.
@@ -50,7 +82,12 @@ Result<std::shared_ptr<const FileMap>> FileMap::open(const std::filesystem::path
 }
 
 FileMap::~FileMap() {
-  if (address_ != nullptr) ::munmap(address_, size_);
+  if (address_ == nullptr) return;
+  {
+    std::lock_guard lock(maps().mutex);
+    maps().ranges.erase(place(address_));
+  }
+  ::munmap(address_, size_);
 }
 
 }  // namespace motet::graph

@@ -20,10 +20,14 @@ class FileMap {
   FileMap(const FileMap&) = delete;
   FileMap& operator=(const FileMap&) = delete;
 
+  // Gives the pages of `bytes` back to the machine, if they lie in a FileMap that exists; they are read again when they
+  // are touched again. For what has been copied and will hardly be needed soon.
+  static void release(std::span<const std::byte> bytes);
+
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(address_), size_}; }
 
  private:
-  FileMap(void* address, size_t size) : address_(address), size_(size) {}
+  FileMap(void* address, size_t size);
 
   void* address_;  // nullptr for an empty file
   size_t size_;

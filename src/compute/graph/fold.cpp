@@ -46,7 +46,7 @@ std::optional<int64_t> folded_bytes(const Graph& graph, const Node& node) {
       if (id == kNoValue) continue;
       const Tensor& input = *graph.value(id).constant;
       auto rank = static_cast<int64_t>(input.shape().size()) + 4;
-      auto bytes = checked_multiply(input.view().elements(), 8 * rank);
+      auto bytes = checked_multiply(input.elements(), 8 * rank);
       auto sum = bytes ? checked_add(total, *bytes) : std::nullopt;
       if (!sum) return std::nullopt;
       total = *sum;

@@ -195,7 +195,7 @@ std::optional<IntData> Inference::data(size_t i) const {
 std::optional<std::vector<int64_t>> Inference::ints(size_t i) const {
   const Tensor* tensor = constant(i);
   if (tensor == nullptr || tensor->shape().size() > 1) return std::nullopt;
-  auto count = static_cast<size_t>(tensor->view().elements());
+  auto count = static_cast<size_t>(tensor->elements());
   if (count > kMaxIntData) return std::nullopt;
   std::vector<int64_t> out(count);
   if (tensor->dtype() == DType::kI64) {

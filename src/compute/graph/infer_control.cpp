@@ -40,7 +40,7 @@ std::optional<SymShape> either(const std::optional<SymShape>& a, const std::opti
 // The scalar condition, if it is constant.
 std::optional<bool> condition(const Inference& n, size_t i) {
   const Tensor* t = n.constant(i);
-  if (t == nullptr || t->dtype() != DType::kBool || t->view().elements() != 1) return std::nullopt;
+  if (t == nullptr || t->dtype() != DType::kBool || t->elements() != 1) return std::nullopt;
   return t->view().as<const bool>()[0];
 }
 
@@ -166,7 +166,7 @@ Status loop_rule(Inference& n) {
   bool for_ever = !n.has(1) || condition(n, 1) == true;
   const auto& still = settled.value(settled.outputs[0]).constant;
   bool fixed = for_ever && n.has(0) && trips && trips->size() == 1 && still && still->dtype() == DType::kBool &&
-               still->view().elements() == 1 && still->view().as<const bool>()[0];
+               still->elements() == 1 && still->view().as<const bool>()[0];
   Dim count = fixed ? (*trips)[0].dim() : unknown_dim();
   for (size_t o = 0; o < n.output_count(); ++o) {
     const Value& value = settled.value(settled.outputs[o + 1]);

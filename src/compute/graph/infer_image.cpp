@@ -9,7 +9,7 @@ namespace {
 std::optional<std::vector<float>> floats(const Inference& n, size_t i) {
   const Tensor* t = n.constant(i);
   if (t == nullptr || t->dtype() != DType::kF32 || t->shape().size() != 1 ||
-      t->view().elements() > int64_t{kMaxInferredRank})
+      t->elements() > int64_t{kMaxInferredRank})
     return std::nullopt;
   auto values = t->view().as<const float>();
   return std::vector<float>(values.begin(), values.end());

@@ -385,7 +385,7 @@ Status range(Inference& n) {
   } else {
     auto scalar = [&](size_t i) -> std::optional<double> {
       const Tensor* t = n.constant(i);
-      if (t == nullptr || t->view().elements() != 1) return std::nullopt;
+      if (t == nullptr || t->elements() != 1) return std::nullopt;
       if (t->dtype() == DType::kF32) return t->view().as<const float>()[0];
       if (t->dtype() == DType::kF64) return t->view().as<const double>()[0];
       return std::nullopt;

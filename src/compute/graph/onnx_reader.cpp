@@ -37,6 +37,7 @@ Result<Model> read(std::span<const std::byte> bytes, const std::shared_ptr<const
   if (!record.producer_version.empty()) model.producer += " " + std::string(record.producer_version);
   model.metadata = std::move(record.metadata);
   model.file_bytes = bytes.size() + source.external_bytes();
+  model.files = source.external_files();
   return model;
 }
 
@@ -51,6 +52,7 @@ Result<Model> read_onnx(const std::filesystem::path& path) {
   std::filesystem::path directory = path.parent_path();
   auto model = read(file->bytes(), file, directory.empty() ? std::filesystem::path(".") : directory);
   if (!model.ok()) return in_file(path, model.error());
+  model->files.insert(model->files.begin(), path);
   return model;
 }
 

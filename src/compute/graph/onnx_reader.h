@@ -19,7 +19,8 @@ struct Model {
   std::map<std::string, int64_t> opsets;  // domain -> version
   std::string producer;
   std::map<std::string, std::string> metadata;
-  size_t file_bytes = 0;  // the model file and its external data
+  size_t file_bytes = 0;                     // the model file and its external data
+  std::vector<std::filesystem::path> files;  // the same; empty for a model held in memory
 };
 
 // Maps and reads `path`. External data must lie in the model's own directory (no "..", no absolute path, no link out of

@@ -83,16 +83,14 @@ Error tensor_error(const TensorRecord& record, const std::string& what) {
                           in_quotes(record.name) + " " + what);
 }
 
-// A view if the bytes are aligned for the element, else a copy.
+// A view if the bytes are aligned for the element, else a copy: a file's bytes lie where they happen to.
 Tensor view_or_copy(std::span<const std::byte> bytes, DType dtype, const Shape& shape,
                     const std::shared_ptr<const void>& owner) {
   auto address = reinterpret_cast<uintptr_t>(bytes.data());
   if (!bytes.empty() && address % dtype_bytes(dtype) == 0) {
     return Tensor(TensorView{dtype, shape, const_cast<std::byte*>(bytes.data())}, owner);
   }
-  Tensor copy = Tensor::zeros(dtype, shape);
-  if (!bytes.empty()) std::memcpy(copy.view().data, bytes.data(), bytes.size());
-  return copy;
+  return Tensor::deferred_copy(dtype, shape, bytes, owner);
 }
 
 // Bool bytes other than 0 and 1 would be undefined behaviour as C++ bools.
@@ -185,6 +183,12 @@ size_t TensorSource::external_bytes() const {
   size_t total = 0;
   for (const auto& [location, file] : maps_) total += file->bytes().size();
   return total;
+}
+
+std::vector<std::filesystem::path> TensorSource::external_files() const {
+  std::vector<std::filesystem::path> files;
+  for (const auto& [location, file] : maps_) files.push_back(directory_ / location);
+  return files;
 }
 
 Result<std::shared_ptr<const FileMap>> TensorSource::map(const TensorRecord& record, std::string_view location) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/tensor/tensor.h"
 #include "compute/graph/file_map.h"
@@ -24,6 +25,7 @@ class TensorSource {
   Result<Tensor> load(const TensorRecord& record);
   // Of the external files mapped so far.
   size_t external_bytes() const;
+  std::vector<std::filesystem::path> external_files() const;
 
  private:
   Result<Tensor> load_external(const TensorRecord& record, DType dtype, size_t bytes);

@@ -2,7 +2,9 @@
 // 2). It and any other multiplication by a constant per channel fold into the weights of the convolution or product
 // before; where there is none, batch normalisation becomes one Mul and one Add.
 #include <cmath>
+#include <cstring>
 
+#include "compute/graph/file_map.h"
 #include "compute/graph/fusable.h"
 #include "compute/graph/infer.h"
 #include "compute/graph/passes.h"
@@ -36,37 +38,55 @@ std::optional<Affine> affine_of_norm(const Rewriter& rewriter, const Node& node,
   return out;
 }
 
-// Multiplies the weights that lead to channel c by scale[c]. Nothing if the layout is not one of the known.
-std::optional<Tensor> scaled_weights(const Node& node, const Tensor& weights, const Fusable& shape,
-                                     const std::vector<float>& scale) {
-  const Shape& extents = weights.shape();
-  Tensor out = Tensor::of<float>(extents, weights.view().as<const float>());
-  auto data = out.view().as<float>();
-  if (data.empty()) return std::nullopt;
-  auto channels = static_cast<size_t>(shape.channels);
+// Which channel each weight leads to: weights lie in blocks of `each`, and block k leads to channel
+// k / columns / rows * columns + k % columns.
+struct ChannelMap {
+  size_t each = 1, columns = 1, rows = 1;
+};
+
+// Nothing if the layout is not one of the known.
+std::optional<ChannelMap> channel_map(const Node& node, const Shape& extents, int64_t count) {
+  auto size = static_cast<size_t>(elements(extents));
+  auto channels = static_cast<size_t>(count);
+  if (size == 0) return std::nullopt;
   if (node.op == "Conv") {
-    if (extents[0] != shape.channels) return std::nullopt;
-    size_t each = data.size() / channels;
-    for (size_t i = 0; i < data.size(); ++i) data[i] *= scale[i / each];
-    return out;
+    if (extents[0] != count) return std::nullopt;
+    return ChannelMap{size / channels, channels, 1};
   }
   if (node.op == "ConvTranspose") {  // [C, M / group, k...]: row c belongs to group c / (C / group)
     auto group = static_cast<size_t>(node.int_or("group", 1));
     auto rows = static_cast<size_t>(extents[0]), columns = static_cast<size_t>(extents[1]);
     if (rows % group != 0 || columns * group != channels) return std::nullopt;
-    size_t each = data.size() / (rows * columns);
-    for (size_t i = 0; i < data.size(); ++i) {
-      size_t row = i / each / columns, column = i / each % columns;
-      data[i] *= scale[row / (rows / group) * columns + column];
-    }
-    return out;
+    return ChannelMap{size / (rows * columns), columns, rows / group};
   }
   if (extents.size() != 2) return std::nullopt;
   bool transposed = node.op == "Gemm" && node.int_or("transB", 0) != 0;
-  auto columns = static_cast<size_t>(extents[1]);
-  if (static_cast<size_t>(extents[transposed ? 0 : 1]) != channels) return std::nullopt;
-  for (size_t i = 0; i < data.size(); ++i) data[i] *= scale[transposed ? i / columns : i % columns];
-  return out;
+  if (extents[transposed ? 0 : 1] != count) return std::nullopt;
+  auto rows = static_cast<size_t>(extents[0]), columns = static_cast<size_t>(extents[1]);
+  return transposed ? ChannelMap{columns, channels, 1} : ChannelMap{1, channels, rows};
+}
+
+// Multiplies the weights that lead to channel c by scale[c]. Deferred: mostly only a packed copy of the product is ever
+// wanted, and the weights themselves stay where they are. Nothing if the layout is not one of the known.
+std::optional<Tensor> scaled_weights(const Node& node, const Tensor& weights, const Fusable& shape,
+                                     const std::vector<float>& scale) {
+  auto map = channel_map(node, weights.shape(), shape.channels);
+  if (!map) return std::nullopt;
+  auto fill = [weights, scale, m = *map](std::byte* to) {
+    Reading from = weights.read();
+    size_t blocks = weights.bytes() / sizeof(float) / m.each;
+    for (size_t k = 0; k < blocks; ++k) {
+      float factor = scale[k / m.columns / m.rows * m.columns + k % m.columns];
+      for (size_t i = k * m.each * sizeof(float); i < (k + 1) * m.each * sizeof(float); i += sizeof(float)) {
+        float value = 0;
+        std::memcpy(&value, from.data + i, sizeof(value));
+        value *= factor;
+        std::memcpy(to + i, &value, sizeof(value));
+      }
+    }
+    FileMap::release({from.data, weights.bytes()});
+  };
+  return Tensor::deferred(DType::kF32, weights.shape(), std::move(fill));
 }
 
 class Folder {
@@ -122,12 +142,12 @@ class Folder {
   // Puts the scale into the source's weights and the rest into its bias; it then makes the reader's result.
   bool fold(int source, int reader, const Affine& affine) {
     Node node = rewriter_.node(source);
-    auto weights = floats_of(rewriter_.value(node.inputs[1]));
-    if (!weights) return false;
+    const std::optional<Tensor>& weights = rewriter_.value(node.inputs[1]).constant;
+    if (!weights || weights->dtype() != DType::kF32) return false;
     Fusable shape = *fusable(rewriter_, node);
     auto bias = bias_of(rewriter_, node, shape);
     if (!bias) return false;
-    auto scaled = scaled_weights(node, *rewriter_.value(node.inputs[1]).constant, shape, affine.scale);
+    auto scaled = scaled_weights(node, *weights, shape, affine.scale);
     if (!scaled) return false;
     bool any = false;
     for (size_t c = 0; c < bias->size(); ++c) {

@@ -29,7 +29,7 @@ void add_list(std::string& key, const std::vector<T>& list) {
 
 // False if the tensor is too large, or holds strings.
 bool add_tensor(std::string& key, const Tensor& tensor) {
-  if (tensor.dtype() == DType::kString || tensor.view().bytes() > kComparedBytes) return false;
+  if (tensor.dtype() == DType::kString || tensor.bytes() > kComparedBytes) return false;
   key += static_cast<char>(tensor.dtype());
   add_list(key, tensor.shape());
   add_bytes(key, tensor.view().data, tensor.view().bytes());

@@ -16,14 +16,14 @@ constexpr int64_t kMaxTotalBytes = 512 << 20;
 int64_t constant_bytes(const Graph& graph) {
   int64_t total = 0;
   for (const Value& value : graph.values)
-    if (value.constant) total += static_cast<int64_t>(value.constant->view().bytes());
+    if (value.constant) total += static_cast<int64_t>(value.constant->bytes());
   return total;
 }
 
 int64_t input_bytes(const Graph& graph, const Node& node) {
   int64_t total = 0;
   for (ValueId id : node.inputs)
-    if (id != kNoValue) total += static_cast<int64_t>(graph.value(id).constant->view().bytes());
+    if (id != kNoValue) total += static_cast<int64_t>(graph.value(id).constant->bytes());
   return total;
 }
 

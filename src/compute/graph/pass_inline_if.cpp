@@ -39,7 +39,7 @@ class Inliner {
   std::shared_ptr<const Graph> taken(const Node& node) const {
     if (node.op != "If" || !node.domain.empty() || node.inputs.empty() || node.inputs[0] == kNoValue) return nullptr;
     const auto& condition = graph_.value(node.inputs[0]).constant;
-    if (!condition || condition->dtype() != DType::kBool || condition->view().elements() != 1) return nullptr;
+    if (!condition || condition->dtype() != DType::kBool || condition->elements() != 1) return nullptr;
     auto body = node.graph_or_null(condition->view().as<const bool>()[0] ? "then_branch" : "else_branch");
     if (!body || body->outputs.size() != node.outputs.size()) return nullptr;
     for (const auto& [outer, id] : body->captures)

@@ -16,7 +16,7 @@ bool given(const Node& node, size_t i) { return i < node.inputs.size() && node.i
 
 // True if every element of the constant is `number`, in any of the usual types.
 bool all_equal(const Value& value, double number) {
-  if (!value.constant || value.constant->view().elements() > 4096) return false;
+  if (!value.constant || value.constant->elements() > 4096) return false;
   const TensorView& view = value.constant->view();
   auto check = [&](auto list) {
     return std::all_of(list.begin(), list.end(), [&](auto v) { return static_cast<double>(v) == number; });
@@ -87,7 +87,7 @@ class NoOps {
   }
 
   static bool all_false(const Value& value) {
-    return value.constant && value.constant->dtype() == DType::kBool && value.constant->view().elements() == 1 &&
+    return value.constant && value.constant->dtype() == DType::kBool && value.constant->elements() == 1 &&
            !value.constant->view().as<const bool>()[0];
   }
   static bool all_zero(const std::vector<int64_t>& list) {
@@ -115,7 +115,7 @@ class NoOps {
       auto list = node.floats_or("scales", {});
       return std::all_of(list.begin(), list.end(), [](float s) { return s == 1; });
     }
-    return given(node, scales) && in(node, scales).constant && in(node, scales).constant->view().elements() > 0 &&
+    return given(node, scales) && in(node, scales).constant && in(node, scales).constant->elements() > 0 &&
            all_equal(in(node, scales), 1);
   }
 

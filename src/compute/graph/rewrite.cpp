@@ -177,18 +177,20 @@ std::optional<std::span<const float>> floats_of(const Value& value) {
 }
 
 std::optional<float> scalar_of(const Value& value) {
+  if (!value.constant || value.constant->elements() != 1) return std::nullopt;
   auto list = floats_of(value);
-  if (!list || list->size() != 1) return std::nullopt;
+  if (!list) return std::nullopt;
   return list->front();
 }
 
 std::optional<std::vector<float>> per_channel(const Value& value, size_t rank, size_t axis, int64_t channels) {
-  auto list = floats_of(value);
-  if (!list || value.constant->shape().size() > rank) return std::nullopt;
+  if (!value.constant || value.constant->shape().size() > rank) return std::nullopt;
   const Shape& shape = value.constant->shape();
   size_t shift = rank - shape.size();
   for (size_t i = 0; i < shape.size(); ++i)
     if (shape[i] != 1 && !(i + shift == axis && shape[i] == channels)) return std::nullopt;
+  auto list = floats_of(value);
+  if (!list) return std::nullopt;
   if (list->size() == 1) return std::vector<float>(static_cast<size_t>(channels), list->front());
   return std::vector<float>(list->begin(), list->end());
 }

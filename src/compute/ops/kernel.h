@@ -73,6 +73,14 @@ struct KernelArgs {
 class Kernel {
  public:
   virtual ~Kernel() = default;
+  // Does what planning left for later: generates code, packs weights. Any thread, several kernels at once; run() does it
+  // where nobody has.
+  virtual Status finish() const { return {}; }
+  // False if run() does not look at input i: it has a copy of that constant in a form of its own.
+  virtual bool reads(size_t input) const {
+    (void)input;
+    return true;
+  }
   // Runs on `team`, whose width() is the number of parts that it was planned for. All work lies in regions of the team
   // (device/slice_team.h says why): what is done outside them is repeated for every slice. Called by one thread at a
   // time per set of operands; may be called concurrently from several executions with different operands, so it keeps

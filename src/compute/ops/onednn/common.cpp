@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "compute/device/team.h"
+#include "compute/graph/file_map.h"
 
 namespace motet::ops::onednn {
 namespace {
@@ -113,7 +114,7 @@ void PrimitiveKernel::add(const dnnl::primitive_desc_base& description, dnnl::pr
     primitive_scratch_ = std::max(primitive_scratch_, round_up(pad.get_size()));
   }
   if (name_.empty()) name_ = description.impl_info_str();
-  stages_.push_back({std::move(primitive), std::move(bindings), thread_parts});
+  stages_.push_back({std::move(primitive), std::move(bindings), thread_parts, nullptr});
 }
 
 void PrimitiveKernel::add_reorder(const Desc& from, const Operand& source, const Desc& to, const Operand& destination) {
@@ -135,7 +136,32 @@ size_t PrimitiveKernel::packed_bytes() const {
   return sum;
 }
 
+Status PrimitiveKernel::finish() const {
+  std::call_once(finished_, [this] {
+    try {
+      for (const Stage& stage : stages_) {
+        if (!stage.generate) continue;
+        PartsScope parts(stage.parts);
+        stage.primitive = stage.generate();
+        stage.generate = nullptr;
+      }
+    } catch (const dnnl::error& e) {
+      finish_status_ = internal_error(std::string("oneDNN cannot generate what it has planned: ") + e.what());
+    }
+    for (const WeightCache::Packed& packed : kept_) packed->prepare();
+  });
+  return finish_status_;
+}
+
+bool PrimitiveKernel::reads(size_t input) const {
+  for (const Stage& stage : stages_)
+    for (const Binding& b : stage.bindings)
+      if (b.operand.kind == Operand::Kind::kInput && b.operand.index == input) return true;
+  return false;
+}
+
 void PrimitiveKernel::run(const KernelArgs& args, device::Team& team) const {
+  MOTET_CHECK(finish().ok(), "a kernel that runs could be finished");
   device::TeamScope scope(team);
   std::unique_ptr<Bound> bound(idle_.exchange(nullptr, std::memory_order_acq_rel));
   if (!bound) {
@@ -152,7 +178,7 @@ void PrimitiveKernel::run(const KernelArgs& args, device::Team& team) const {
       case Operand::Kind::kInput: return args.inputs[operand.index].data;
       case Operand::Kind::kOutput: return args.outputs[operand.index].data;
       case Operand::Kind::kScratch: return args.scratch + (operand.index == SIZE_MAX ? own_scratch_ : operand.index);
-      case Operand::Kind::kFixed: return operand.fixed;
+      case Operand::Kind::kFixed: return const_cast<std::byte*>(operand.fixed->data());
     }
     return nullptr;
   };
@@ -256,21 +282,22 @@ Status append_separately(PrimitiveKernel& kernel, const NodeRequest& request, co
 }
 
 WeightCache::Packed pack(WeightCache* cache, const Tensor& source, const Desc& from, const Desc& to, float scale) {
-  auto make = [&]() -> WeightCache::Packed {
-    auto packed = std::make_shared<PackedWeights>(to.get_size());
+  auto fill = [source, from, to, scale](std::byte* memory) {
     dnnl::primitive_attr attr;
     if (scale != 1.0F) attr.set_output_scales(0, {scale});
-    dnnl::memory source_memory(from, cpu_engine(), source.view().data);
-    dnnl::memory packed_memory(to, cpu_engine(), packed->data());
+    Reading reading = source.read();  // oneDNN's copies take any alignment
+    dnnl::memory source_memory(from, cpu_engine(), const_cast<std::byte*>(reading.data));
+    dnnl::memory packed_memory(to, cpu_engine(), memory);
     device::TeamScope scope(device::Team::serial());
+    PartsScope parts(1);
     dnnl::reorder(source_memory, packed_memory, attr).execute(thread_stream(), source_memory, packed_memory);
-    return packed;
+    graph::FileMap::release({reading.data, source.bytes()});
   };
-  if (cache == nullptr) return make();
+  if (cache == nullptr) return std::make_shared<const PackedWeights>(to.get_size(), std::move(fill));
   std::string form(reinterpret_cast<const char*>(&to.data), sizeof(to.data));
   form.append(reinterpret_cast<const char*>(&from.data), sizeof(from.data));
   form.append(reinterpret_cast<const char*>(&scale), sizeof(scale));
-  return cache->get_or_pack(source, form, make);
+  return cache->get_or_pack(source, form, to.get_size(), std::move(fill));
 }
 
 Result<Window> read_window(const graph::Node& node, const Shape& input, const Shape& output, Dims kernel) {

@@ -173,7 +173,7 @@ Result<KernelPtr> build(const Problem& p, const Choice& choice, Describe describ
                                    {DNNL_ARG_WEIGHTS, weights, description.weights_desc()},
                                    {DNNL_ARG_DST, result, destination}};
   if (p.bias) bindings.push_back({DNNL_ARG_BIAS, Operand::input(2), description.bias_desc()});
-  kernel->add(description, Primitive(description), std::move(bindings));
+  kernel->template add_unfinished<Primitive>(description, std::move(bindings));
   set_parts(request.max_width);
   if (!layout) kernel->add_reorder(destination, result, row_major(p.destination, p.to), Operand::output(0));
   if (!choice.fused) {

@@ -183,7 +183,7 @@ Result<KernelPtr> build(const NodeRequest& request, const Problem& p, bool fuse_
                                    {DNNL_ARG_DST, Operand::output(0), p.destination}};
   if (bias.inside) bindings.push_back({DNNL_ARG_BIAS, bias_operand(*kernel, request, p, bias), bias.desc});
   set_parts(parts);
-  kernel->add(description, dnnl::matmul(description), std::move(bindings));
+  kernel->add_unfinished<dnnl::matmul>(description, std::move(bindings));
   set_parts(request.max_width);
   if (outside) MOTET_RETURN_IF_ERROR(add_bias(*kernel, p, bias));
   if (!fused_ops) MOTET_RETURN_IF_ERROR(append_separately(*kernel, request, p.destination));

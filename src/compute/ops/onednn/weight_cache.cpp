@@ -8,28 +8,77 @@
 
 namespace motet::ops {
 namespace {
-constexpr size_t kHuge = size_t{2} << 20;
-}
 
-PackedWeights::PackedWeights(size_t bytes) : data_(nullptr), bytes_(bytes) {
+constexpr size_t kHuge = size_t{2} << 20;
+// What is smaller is packed again sooner than it is found in a store.
+constexpr size_t kKeptBytes = size_t{16} << 10;
+
+std::byte* allocate(size_t bytes) {
   size_t align = bytes >= kHuge ? kHuge : 64;
   size_t rounded = (bytes + align - 1) / align * align;
-  data_ = static_cast<std::byte*>(std::aligned_alloc(align, rounded == 0 ? align : rounded));
-  MOTET_CHECK(data_ != nullptr, "memory for packed weights");
-  if (align == kHuge) (void)madvise(data_, rounded, MADV_HUGEPAGE);  // advice: a refusal changes speed only
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(align, rounded == 0 ? align : rounded));
+  MOTET_CHECK(data != nullptr, "memory for packed weights");
+  if (align == kHuge) (void)madvise(data, rounded, MADV_HUGEPAGE);  // advice: a refusal changes speed only
+  return data;
 }
 
-PackedWeights::~PackedWeights() { std::free(data_); }
+}  // namespace
 
-WeightCache::Packed WeightCache::get_or_pack(const Tensor& source, const std::string& form,
-                                             const std::function<Packed()>& pack) {
+PackedWeights::PackedWeights(size_t bytes, Fill fill, const PackedStore* store, std::string key)
+    : bytes_(bytes), store_(store), key_(std::move(key)), fill_(std::move(fill)) {}
+
+PackedWeights::~PackedWeights() { std::free(own_); }
+
+void PackedWeights::prepare() const {
+  std::call_once(once_, [this] {
+    if (store_ != nullptr && !key_.empty()) {
+      if (auto found = store_->find(key_); found && found->bytes.size() == bytes_) {
+        data_ = found->bytes.data();
+        found_ = std::move(found->owner);
+        place_ = Place::kStore;
+      }
+    }
+    if (data_ == nullptr) {
+      own_ = allocate(bytes_);
+      fill_(own_);
+      data_ = own_;
+      place_ = Place::kMemory;
+    }
+    fill_ = nullptr;  // and what it kept alive
+  });
+}
+
+bool PackedWeights::unsaved() const { return store_ != nullptr && !key_.empty() && place_ == Place::kMemory; }
+
+bool PackedWeights::save() const {
+  if (!store_->keep(key_, {data_, bytes_})) return false;
+  place_ = Place::kStore;
+  return true;
+}
+
+void WeightCache::name(const Tensor& source, std::string stable_name) {
   std::lock_guard lock(mutex_);
-  auto key = std::make_pair(static_cast<const void*>(source.view().data), form);
+  names_.insert_or_assign(source.identity(), std::pair(source, std::move(stable_name)));
+}
+
+WeightCache::Packed WeightCache::get_or_pack(const Tensor& source, const std::string& form, size_t bytes,
+                                             PackedWeights::Fill fill) {
+  std::lock_guard lock(mutex_);
+  auto key = std::make_pair(source.identity(), form);
   auto found = entries_.find(key);
   if (found != entries_.end()) return found->second.packed;
-  Packed packed = pack();
+  std::string stable;
+  if (auto named = names_.find(source.identity()); named != names_.end() && bytes >= kKeptBytes)
+    stable = named->second.second + '\0' + form;
+  auto packed = std::make_shared<const PackedWeights>(bytes, std::move(fill), store_, std::move(stable));
   entries_.emplace(std::move(key), Entry{source, packed});
   return packed;
+}
+
+bool WeightCache::has(const Tensor& source) const {
+  std::lock_guard lock(mutex_);
+  auto first = entries_.lower_bound({source.identity(), std::string()});
+  return first != entries_.end() && first->first.first == source.identity();
 }
 
 size_t WeightCache::bytes() const {
@@ -42,6 +91,18 @@ size_t WeightCache::bytes() const {
 void WeightCache::trim() {
   std::lock_guard lock(mutex_);
   std::erase_if(entries_, [](const auto& item) { return item.second.packed.use_count() == 1; });
+}
+
+bool WeightCache::save() const {
+  std::vector<Packed> unsaved;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [key, entry] : entries_)
+      if (entry.packed->unsaved()) unsaved.push_back(entry.packed);
+  }
+  for (const Packed& packed : unsaved)
+    if (!packed->save()) return false;
+  return true;
 }
 
 }  // namespace motet::ops
