@@ -2,6 +2,7 @@
 // when the result is stored. Zero points of what is not padded go into the bias; convolutions lie channels last, where
 // oneDNN's int8 kernels are at home.
 #include <algorithm>
+#include <cstring>
 #include <cmath>
 
 #include "compute/ops/onednn/common.h"
@@ -108,12 +109,13 @@ Result<Weights> read_weights(const NodeRequest& request, const Places& at, const
 
 WeightCache::Packed packed_weights(const NodeRequest& request, const Places& at, const Weights& weights,
                                    const Desc& plain, const Desc& wanted) {
-  auto make = [&] { return pack(nullptr, weights.numbers, plain, wanted); };
-  if (request.weights == nullptr) return make();
+  WeightCache::Packed alone = pack(nullptr, weights.numbers, plain, wanted);
+  if (request.weights == nullptr) return alone;
   std::string form("i8 ");
   form.append(reinterpret_cast<const char*>(&wanted.data), sizeof(wanted.data));
   form.append(reinterpret_cast<const char*>(&plain.data), sizeof(plain.data));
-  return request.weights->get_or_pack(*request.constants[at.weights], form, make);
+  auto fill = [alone = std::move(alone)](std::byte* to) { std::memcpy(to, alone->data(), alone->bytes()); };
+  return request.weights->get_or_pack(*request.constants[at.weights], form, wanted.get_size(), std::move(fill));
 }
 
 // The node's post-ops in units of the result; the residual's zero point goes into the bias.
@@ -160,8 +162,9 @@ void add_to_bias(Parameters& p, const Weights& weights) {
 }
 
 Operand bias_operand(PrimitiveKernel& kernel, const std::vector<float>& bias) {
-  auto packed = std::make_shared<PackedWeights>(bias.size() * sizeof(float));
-  std::copy(bias.begin(), bias.end(), reinterpret_cast<float*>(packed->data()));
+  const size_t bytes = bias.size() * sizeof(float);
+  auto fill = [bias](std::byte* to) { std::memcpy(to, bias.data(), bias.size() * sizeof(float)); };
+  auto packed = std::make_shared<PackedWeights>(bytes, std::move(fill));
   kernel.keep(packed);
   return Operand::constant(packed);
 }
