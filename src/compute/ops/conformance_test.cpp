@@ -51,7 +51,6 @@ TEST(Coverage, EveryRowOfTheTableHasCasesThatEachOfItsImplementationsTakes) {
   const bool all_kernels = onednn::blocked_layout() == Layout::kNChw16c && onednn::has_int8();
   for (std::span<const Row> rows : all_rows()) {
     for (const Row& row : rows) {
-      if (!all_kernels && row.count == 1 && row.list[0].name == "onednn") continue;
       const auto found = reached.find(name_of(row.domain, row.op));
       ASSERT_NE(found, reached.end()) << name_of(row.domain, row.op)
                                       << " has no cases: add some to its family in compute/ops/testing";

@@ -6,9 +6,9 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "compute/device/slice_team.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/registry.h"
-#include "compute/ops/testing/harness.h"
 
 namespace motet::ops {
 namespace {
@@ -208,7 +208,7 @@ void check_convolution(const Form& f, Layout layout) {
                      std::to_string(f.kernel) + ", group " + std::to_string(f.group);
   Tensor got = run(node, tensors, flowing, type, shape, layout, device::Team::serial());
   expect_steps(got, want, y_scale, f.y_zero, what);
-  testing::WideTeam wide(3);
+  device::SliceTeam wide(device::Team::serial(), 3);
   Tensor again = run(node, tensors, flowing, type, shape, layout, wide);
   EXPECT_EQ(std::memcmp(got.view().data, again.view().data, got.view().bytes()), 0) << what << " differs at width 3";
 }

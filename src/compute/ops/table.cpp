@@ -172,11 +172,11 @@ constexpr Row kSequenceRows[] = {
 
 constexpr Row kQuantRows[] = {
     {kOnnx, "DequantizeLinear", {kOwn<plan_dequantize_tensor>, kComputing<plan_dequantize>}},
-    {kOnnx, "QLinearConv", {kOnednn<onednn::plan_quantized_convolution>}},
-    {kOnnx, "QLinearMatMul", {kOnednn<onednn::plan_quantized_product>}},
+    {kOnnx, "QLinearConv", {kOnednn<onednn::plan_quantized_convolution>, {"reference", plan_qlinear_conv}}},
+    {kOnnx, "QLinearMatMul", {kOnednn<onednn::plan_quantized_product>, {"reference", plan_qlinear_product}}},
     {kOnnx, "QuantizeLinear", {kOwn<plan_quantize_tensor>, kComputing<plan_quantize>}},
     {kMicrosoft, "DequantizeLinear", {kOwn<plan_dequantize_tensor>, kComputing<plan_dequantize>}},
-    {kMicrosoft, "QGemm", {kOnednn<onednn::plan_quantized_product>}},
+    {kMicrosoft, "QGemm", {kOnednn<onednn::plan_quantized_product>, {"reference", plan_qlinear_product}}},
     {kMicrosoft, "QLinearAdd", {kOwn<plan_qlinear_binary>}},
     {kMicrosoft, "QLinearGlobalAveragePool", {kOwn<plan_qlinear_global_pool>}},
     {kMicrosoft, "QLinearMul", {kOwn<plan_qlinear_binary>}},
