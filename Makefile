@@ -10,7 +10,8 @@ export CC := $(shell command -v clang-19 || echo cc)
 export CXX := $(shell command -v clang++-19 || echo c++)
 
 .PHONY: help setup setup-test build demo serve test unit sanitize asan tsan tidy format bench \
-        bench-golden bench-onnx bench-zoo bench-wire bench-replay bench-steps bench-vopr zoo check-zoo clean
+        bench-golden bench-onnx bench-zoo bench-wire bench-replay bench-steps bench-load bench-many bench-vopr zoo \
+        check-zoo clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,6 +90,12 @@ bench-replay: build setup-test ## 60 s recorded live, replayed in another proces
 
 bench-steps: build setup-test ## what slices cost, how soon programs yield, that bits hold; over the models of `make zoo`
 	@$(VENV)/bin/python bench/steps/bench_steps.py
+
+bench-load: build setup-test ## load call to first answer and memory, ours over ONNX Runtime's; over the models of `make zoo`
+	@$(VENV)/bin/python bench/load/bench_load.py
+
+bench-many: build setup-test ## 200 models under a budget that holds 50: what the cold cost the hot (12 minutes)
+	@$(VENV)/bin/python bench/many/bench_many.py
 
 bench-vopr: build ## 2,000 seeded runs of the serving loop in virtual time, with faults
 	@$(BUILD)/motet-vopr --seeds 2000

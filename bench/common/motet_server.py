@@ -19,6 +19,8 @@ class Server:
         command = [MOTET, "serve", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--metrics-address=127.0.0.1",
                    "--http-port=0", "--grpc-port=0", "--metrics-port=0"]
         command += [f"--model-repository={r}" for r in repositories] + list(flags)
+        if not any(flag.startswith("--cache-dir") for flag in flags):
+            command.append("--cache-dir=none")  # no run depends on an earlier one
         with open(self.log_path, "w") as log_file:
             self.process = subprocess.Popen(command, stderr=log_file, stdout=subprocess.DEVNULL)
         try:

@@ -32,6 +32,7 @@ struct Flags {
   int64_t batch = 1;
   int concurrency = 0;
   int warmup = 3;
+  bool latencies = false;
 };
 
 constexpr const char* kAbout =
@@ -88,6 +89,7 @@ void add_options(CLI::App& app, Flags& flags) {
                  "SHARE:SECONDS, with --fill: for so long, in the middle of the run, fill this share instead (1.5:3)");
   app.add_option("--metrics", flags.metrics,
                  "http://HOST:PORT/metrics of the server: adds batch sizes and core use to the table");
+  app.add_flag("--latencies", flags.latencies, "With --json: every latency of the served, for percentiles over runs");
   app.add_option("--json", flags.json,
                  "Also write the report as JSON to this file; - for standard output, without the table");
 }
@@ -165,6 +167,7 @@ Result<load::Report> run(const Flags& flags, bench::Conditions& conditions) {
                 cpu_model(),
                 flags.seed,
                 flags.batch};
+  conditions.latencies = flags.latencies;
   MOTET_ASSIGN(std::vector<load::Stream> streams, bench::make_streams(*client, traffic));
   MOTET_RETURN_IF_ERROR(warm_up(*client, streams, flags.warmup));
   if (flags.fill > 0) MOTET_RETURN_IF_ERROR(fill(*client, streams, flags, conditions));

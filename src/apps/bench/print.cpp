@@ -121,6 +121,11 @@ std::string report_json(const load::Report& report, const Conditions& conditions
     w.field("p99_ms", s.percentile(0.99).millis())
         .field("max_ms", s.percentile(1).millis())
         .field("max_send_lag_ms", s.max_send_lag.millis());
+    if (conditions.latencies) {
+      w.key("latencies_ms").begin_array();
+      for (Nanos latency : s.latencies) w.value(latency.millis());
+      w.end_array();
+    }
     if (conditions.server) {
       auto found = conditions.server->models.find(s.model);
       if (found != conditions.server->models.end()) {

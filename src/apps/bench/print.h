@@ -17,6 +17,7 @@ struct Conditions {
   std::string cpu;       // of the machine that generated the load
   uint64_t seed = 0;
   int64_t batch = 1;
+  bool latencies = false;                // each one, in the JSON
   std::optional<ServerCounters> server;  // what the server counted during the run
 };
 

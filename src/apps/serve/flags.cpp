@@ -8,6 +8,7 @@
 #include "apps/term/table.h"
 #include "brain/sched/dispatcher.h"
 #include "brain/sched/planner.h"
+#include "compute/engine/model_cache.h"
 #include "wire/repo/field_lists.h"
 #include "wire/repo/settings.h"
 
@@ -106,6 +107,7 @@ struct Texts {
   std::string mode = "none";
   std::string budget = "8G";
   std::string precision = "exact";
+  std::string cache_dir = engine::default_cache_directory().native();
   std::string refused;  // why the command line cannot be honoured; "" if it can
   bool help_flags = false;
   bool help_config = false;
@@ -150,6 +152,15 @@ void add_own_options(CLI::App& app, ServeFlags& f, Texts& texts) {
       ->group("Motet");
   app.add_option("--memory-budget", texts.budget, "for weights, arenas and queries, such as 8G")
       ->type_name("SIZE")
+      ->group("Motet");
+  app.add_flag(
+         "--load-on-demand", s.domain.loading.on_demand,
+         "models are known and ready at once; their programs are compiled when a query needs them, and those least "
+         "worth their memory give way when --memory-budget is full")
+      ->group("Motet");
+  app.add_option("--cache-dir", texts.cache_dir,
+                 "where packed weights and measurements are kept between runs; none: nowhere")
+      ->type_name("DIR")
       ->group("Motet");
   app.add_option("--dispatcher", s.domain.loop.dispatcher, joined_names(brain::dispatchers()))->group("Motet");
   app.add_option("--planner", s.domain.loop.planner, joined_names(brain::planners()))->group("Motet");
@@ -241,6 +252,7 @@ ParsedFlags parse_serve_flags(int argc, char** argv) {
     return parsed;
   }
   s.domain.loop.memory_budget = *memory;
+  if (texts.cache_dir != "none") s.domain.loading.cache_dir = texts.cache_dir;
   s.domain.precision.wish = *repo::precision_wish_of(texts.precision);
   s.explicit_control = texts.mode == "explicit";
   return parsed;

@@ -64,11 +64,15 @@ Domain::Domain(const DomainOptions& options, std::unique_ptr<brain::Loop> loop, 
       loop_step_seconds_(registry.histogram("motet_decision_seconds", "Time of one decision of the serving loop", {},
                                             observe::latency_bounds_s())),
       charged_bytes_(registry.gauge("motet_charged_bytes", "Memory charged to the domain's budget", {})),
+      program_loads_(registry.counter("motet_program_loads_total",
+                                      "Shapes of models whose programs were asked for by the serving loop", {})),
+      program_drops_(registry.counter("motet_program_drops_total",
+                                      "Shapes of models whose programs gave way to others", {})),
       runner_(pool, clock,
               registry.histogram("motet_step_seconds", "Time of one uninterrupted step on the cores", {},
                                  observe::latency_bounds_s()),
               [this](brain::Event event) { post(std::move(event)); }),
-      loader_(pool.size(), options.precision, registry,
+      loader_(pool.size(), options.precision, options.loading, registry,
               [this](brain::Event event, InstancePtr instance) {
                 mailbox_.put({std::move(event), nullptr, std::move(instance)});
               }),
@@ -102,6 +106,7 @@ void Domain::want(const InstancePtr& instance) {
   brain::ModelSettings settings;  // of the rest the model itself must be read; the loader tells
   settings.name = instance->name;
   settings.version = instance->version;
+  settings.on_demand = options_.loading.on_demand;
   mailbox_.put({brain::ConfigChanged{instance->id, true, settings, instance->expected_bytes}, nullptr, instance});
 }
 
@@ -230,10 +235,12 @@ void Domain::carry_out(const brain::Action& action) {
                  [&](const brain::Reply& a) { reply(a); },
                  [&](const brain::Shed& a) { refuse(a.query, a.error, FailureReason::kRejected); },
                  [&](const brain::Load& a) {
+                   if (a.bucket != 0) program_loads_.add();
                    a.bucket == 0 ? loader_.load(instance(a.instance)) : loader_.compile(instance(a.instance), a.bucket);
                  },
                  [&](const brain::Unload& a) {
-                   a.bucket == 0 ? loader_.unload(instance(a.instance)) : instance(a.instance)->drop_programs(a.bucket);
+                   if (a.bucket != 0) program_drops_.add();
+                   a.bucket == 0 ? loader_.unload(instance(a.instance)) : loader_.drop(instance(a.instance), a.bucket);
                  },
                  [&](const brain::Plan&) {
                    planning_.post([this, input = loop_->plan_input()] { post(planner_->plan(input)); });

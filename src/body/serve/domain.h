@@ -49,6 +49,7 @@ struct DomainOptions {
   brain::LoopOptions loop;
   std::string record_file;  // "" for none
   PrecisionDefaults precision;
+  Loading loading;
 };
 
 class Domain {
@@ -131,6 +132,8 @@ class Domain {
   std::set<Nanos> wakes_;
   observe::Histogram& loop_step_seconds_;
   observe::Gauge& charged_bytes_;
+  observe::Counter& program_loads_;
+  observe::Counter& program_drops_;
   Runner runner_;
 
   Loader loader_;

@@ -102,6 +102,14 @@ void Instance::set_programs(brain::BucketId bucket, std::map<int, engine::Progra
   buckets_[bucket].programs = std::move(programs);
 }
 
+bool Instance::renew_programs(brain::BucketId bucket, std::map<int, engine::ProgramPtr> programs) {
+  std::lock_guard lock(mutex_);
+  auto found = buckets_.find(bucket);
+  if (found == buckets_.end() || found->second.programs.empty()) return false;
+  found->second.programs = std::move(programs);
+  return true;
+}
+
 engine::ProgramPtr Instance::program(brain::BucketId bucket, int batch) const {
   std::lock_guard lock(mutex_);
   auto found = buckets_.find(bucket);

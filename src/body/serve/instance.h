@@ -80,6 +80,8 @@ class Instance {
   // Of a bucket, ascending by batch; empty if it has none.
   std::vector<engine::ProgramPtr> programs(brain::BucketId bucket) const;
   void set_programs(brain::BucketId bucket, std::map<int, engine::ProgramPtr> programs);
+  // The same for a bucket that has programs; false, with nothing done, if it has none any more.
+  bool renew_programs(brain::BucketId bucket, std::map<int, engine::ProgramPtr> programs);
   // The program of that bucket and batch; nullptr if it has none.
   engine::ProgramPtr program(brain::BucketId bucket, int batch) const;
   void drop_programs(brain::BucketId bucket);

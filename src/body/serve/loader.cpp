@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "body/serve/facts.h"
 #include "body/serve/statistics.h"
+#include "compute/engine/blob_store.h"
 #include "wire/api/data_type.h"
 #include "wire/proto/model_config.pb.h"
 
@@ -17,6 +18,9 @@ namespace {
 // Until an execution at a width has been measured, a program is taken to have this share of its work in parallel
 // (Amdahl); the loop's latency model corrects it from the first completion on.
 constexpr double kParallelShare = 0.9;
+
+// What the cache of packed weights may take on disk.
+constexpr Bytes kCacheBytes{int64_t{32} << 30};
 
 std::vector<Nanos> predicted_by_width(Nanos at_one, int width) {
   std::vector<Nanos> times;
@@ -127,12 +131,15 @@ std::vector<int> compiled_batches(int max_batch, const std::vector<int>& preferr
   return {sizes.begin(), sizes.end()};
 }
 
-Loader::Loader(int width, const PrecisionDefaults& precision, observe::Registry& registry, Sink sink)
+Loader::Loader(int width, const PrecisionDefaults& precision, const Loading& loading, observe::Registry& registry,
+               Sink sink)
     : width_(width),
       precision_(precision),
+      loading_(loading),
       registry_(registry),
       sink_(std::move(sink)),
-      thread_("motet-load"),
+      thread_("motet-load", Background::AtEnd::kDropTheRest,
+              loading.on_demand ? Background::Priority::kLow : Background::Priority::kNormal),
       measuring_("motet-measure", Background::AtEnd::kDropTheRest, Background::Priority::kLow) {}
 
 void Loader::load(InstancePtr instance) {
@@ -146,6 +153,7 @@ void Loader::load(InstancePtr instance) {
     }
     ++present_[{instance->name, instance->version}];
     announce(instance, *buckets);
+    if (!loading_.on_demand) measuring_.post([this, instance] { keep(*instance); });
     registry_
         .gauge("nv_model_load_duration_secs", "How long the model took to load",
                {{"model", instance->name}, {"version", std::to_string(instance->version)}})
@@ -157,23 +165,31 @@ void Loader::announce(const InstancePtr& instance, const std::vector<brain::Load
   publish_facts(*instance, registry_);
   if (instance->precision->reduced())
     log_info(of_instance(*instance, precision_in_words(instance->precision->report())));
-  sink_(brain::ConfigChanged{instance->id, true, settings_of(*instance), instance->expected_bytes}, instance);
+  brain::ModelSettings settings = settings_of(*instance);
+  settings.on_demand = loading_.on_demand;
+  sink_(brain::ConfigChanged{instance->id, true, std::move(settings), instance->expected_bytes}, instance);
   for (const brain::Loaded& bucket : buckets) sink_(bucket, nullptr);
-  sink_(brain::Loaded{instance->id, 0, instance->model->weight_bytes(), {}}, nullptr);
+  const Bytes bytes = loading_.on_demand ? Bytes(0) : instance->model->weight_bytes();
+  sink_(brain::Loaded{instance->id, 0, bytes, {}}, nullptr);
 }
 
 void Loader::compile(InstancePtr instance, brain::BucketId bucket) {
   thread_.post([this, instance = std::move(instance), bucket] {
-    auto compiled = compile_late(*instance, bucket);
+    auto compiled = loading_.on_demand ? compile_first(*instance, bucket) : compile_late(*instance, bucket);
     if (compiled.ok()) {
       publish_facts(*instance, registry_);
       sink_(std::move(compiled).value(), nullptr);
+      measuring_.post([this, instance, bucket] { loading_.on_demand ? refine(*instance, bucket) : keep(*instance); });
     } else {
       sink_(
           brain::Failed{.instance = instance->id, .bucket = bucket, .error = of_instance(*instance, compiled.error())},
           nullptr);
     }
   });
+}
+
+void Loader::drop(InstancePtr instance, brain::BucketId bucket) {
+  thread_.post([instance = std::move(instance), bucket] { instance->drop_programs(bucket); });
 }
 
 void Loader::unload(InstancePtr instance) {
@@ -273,6 +289,10 @@ Result<std::vector<brain::Loaded>> Loader::bring_in(const InstancePtr& instance)
   MOTET_RETURN_IF_ERROR(read(*instance));
   MOTET_ASSIGN(auto samples, repo::read_warmup(instance->source.directory.path, *instance->config));
   MOTET_ASSIGN(auto runs, warmup_runs(*instance, samples));
+  if (loading_.on_demand) {
+    if (instance->precision->reduced()) instance->precision->sample_live();
+    return std::vector<brain::Loaded>();
+  }
   MOTET_RETURN_IF_ERROR(measure_on_warmup(instance, runs));
   MOTET_ASSIGN(auto buckets, compile_known(*instance, runs));
   MOTET_RETURN_IF_ERROR(run_warmup(*instance, runs));
@@ -300,7 +320,7 @@ Result<std::vector<brain::Loaded>> Loader::compile_known(Instance& instance, con
 }
 
 Status Loader::read(Instance& instance) const {
-  MOTET_ASSIGN(instance.model, engine::Model::load(instance.model_file));
+  MOTET_ASSIGN(instance.model, engine::Model::load(instance.model_file, {.cache_dir = loading_.cache_dir}));
   auto served = repo::finish_config(instance.source, signature_of(*instance.model));
   if (!served.ok()) return served.error();
   instance.config = served->config;
@@ -346,6 +366,62 @@ Result<brain::Loaded> Loader::compile_late(Instance& instance, brain::BucketId b
   const Bytes after = instance.model->weight_bytes();
   if (after > before) loaded.bytes += after - before;
   return loaded;
+}
+
+brain::Loaded Loader::loaded(const Instance& instance, brain::BucketId bucket,
+                             const std::map<int, engine::ProgramPtr>& programs) const {
+  // The weights too, though other buckets may share them: one may be dropped and the other stay.
+  brain::Loaded loaded{instance.id, bucket, instance.model->weight_bytes(), {}};
+  for (const auto& [batch, program] : programs) {
+    loaded.bytes += program->packed_bytes();
+    loaded.programs.push_back({batch, program->arena_bytes(), predicted_by_width(program->predicted(), width_)});
+  }
+  return loaded;
+}
+
+Result<brain::Loaded> Loader::compile_first(Instance& instance, brain::BucketId bucket) const {
+  engine::CompileOptions with = options();
+  with.precision = instance.bucket_precision(bucket);
+  with.calibrate = false;
+  const std::vector<Shape> shapes = instance.full_shapes(instance.bucket_shapes(bucket), 1);
+  auto program = instance.model->compile(shapes, with);
+  if (!program.ok() && with.precision != engine::Precision::kExact) {
+    log_warning(of_instance(instance, program.error().message + "; these shapes run exact"));
+    with.precision = engine::Precision::kExact;
+    program = instance.model->compile(shapes, with);
+  }
+  if (!program.ok()) return program.error();
+  std::map<int, engine::ProgramPtr> programs;
+  programs.emplace(1, std::move(program).value());
+  brain::Loaded first = loaded(instance, bucket, programs);
+  instance.set_programs(bucket, std::move(programs));
+  return first;
+}
+
+void Loader::refine(Instance& instance, brain::BucketId bucket) const {
+  const engine::ProgramPtr first = instance.program(bucket, 1);
+  if (!instance.wanted || first == nullptr) return;  // dropped already
+  const BucketShapes shapes = instance.bucket_shapes(bucket);
+  auto programs = compile_programs(instance, shapes, first->precision());
+  if (!programs.ok()) {
+    log_warning(of_instance(instance, programs.error().message + "; its batches run row by row"));
+    return;
+  }
+  std::vector<int> batches;
+  for (const auto& [batch, program] : *programs) batches.push_back(batch);
+  brain::Loaded all = loaded(instance, bucket, *programs);
+  keep(instance);
+  if (instance.renew_programs(bucket, std::move(programs).value())) {
+    publish_facts(instance, registry_);
+    sink_(std::move(all), nullptr);
+  } else {
+    for (int batch : batches) instance.model->drop(instance.full_shapes(shapes, batch));
+  }
+}
+
+void Loader::keep(Instance& instance) const {
+  if (loading_.cache_dir.empty() || !instance.wanted) return;
+  if (instance.model->persist()) (void)engine::trim(loading_.cache_dir, kCacheBytes);
 }
 
 Result<brain::Loaded> Loader::compile_bucket(Instance& instance, brain::BucketId bucket) const {

@@ -3,6 +3,7 @@
 // or Failed with the reason. Functions may be called from any thread; the sink is called from the background thread.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
@@ -25,19 +26,31 @@ struct PrecisionDefaults {
   double max_error = repo::kDefaultPrecisionMaxError;
 };
 
+// How models are brought in.
+struct Loading {
+  // Programs are compiled when the loop asks for them, batch 1 first and the others behind it; else all that are known
+  // beforehand when the model is loaded.
+  bool on_demand = false;
+  std::filesystem::path cache_dir;  // of packed weights and measurements (engine/model_cache.h); "" for none
+};
+
 class Loader {
  public:
   // The instance comes with a ConfigChanged: the settings are known only once the model has been read.
   using Sink = std::function<void(brain::Event, InstancePtr)>;
 
   // `width` is the greatest number of cores a program will run on. `registry` outlives the loader.
-  Loader(int width, const PrecisionDefaults& precision, observe::Registry& registry, Sink sink);
+  Loader(int width, const PrecisionDefaults& precision, const Loading& loading, observe::Registry& registry, Sink sink);
 
   // Reads the model and completes its config; measures a reduced precision on the samples of its model_warmup; compiles
   // the buckets that those have, and the one bucket of a model whose shapes are fixed but for the batch; runs the
-  // samples.
+  // samples. On demand it only reads.
   void load(InstancePtr instance);
+  // On demand a bucket is Loaded twice: with the program of batch 1, and when the others are there and all are
+  // measured.
   void compile(InstancePtr instance, brain::BucketId bucket);
+  // Lets go of a bucket's programs, before any load that is asked for later.
+  void drop(InstancePtr instance, brain::BucketId bucket);
   // Measures on the live samples that the instance has taken, at the lowest priority, what a reduced precision would
   // cost, or does cost. If that changes the precision, the buckets in use are compiled in the new one: a Loaded each,
   // which the loop has not asked for.
@@ -57,6 +70,14 @@ class Loader {
   // For an instance that is in: the bucket is charged with the weights that were packed for it too.
   Result<brain::Loaded> compile_late(Instance& instance, brain::BucketId bucket) const;
   Result<brain::Loaded> compile_bucket(Instance& instance, brain::BucketId bucket) const;
+  // On demand: what the first query needs.
+  Result<brain::Loaded> compile_first(Instance& instance, brain::BucketId bucket) const;
+  // The rest of it, at the lowest priority; then what is worth keeping is kept.
+  void refine(Instance& instance, brain::BucketId bucket) const;
+  void keep(Instance& instance) const;
+  // Of an instance on demand whose programs these are.
+  brain::Loaded loaded(const Instance& instance, brain::BucketId bucket,
+                       const std::map<int, engine::ProgramPtr>& programs) const;
   Result<std::map<int, engine::ProgramPtr>> compile_programs(Instance& instance, const BucketShapes& shapes,
                                                              engine::Precision precision) const;
   void announce(const InstancePtr& instance, const std::vector<brain::Loaded>& buckets) const;
@@ -65,6 +86,7 @@ class Loader {
   // Constant after construction.
   const int width_;
   const PrecisionDefaults precision_;
+  const Loading loading_;
   observe::Registry& registry_;  // synchronises itself
   const Sink sink_;
 
