@@ -52,6 +52,7 @@ class IntegerKernel final : public Kernel {
   static Result<KernelPtr> plan(const NodeRequest& request, const Form& form) {
     MOTET_RETURN_IF_ERROR(expect_inputs(request, 6, 9));
     for (size_t i : {size_t{0}, size_t{3}}) MOTET_RETURN_IF_ERROR(expect_type(request, i, {DType::kU8, DType::kI8}));
+    for (size_t i : {size_t{1}, size_t{4}}) MOTET_RETURN_IF_ERROR(expect_type(request, i, {DType::kF32}));
     if (!request.node.post_ops.empty()) return unsupported("post-ops on quantised numbers");
     auto self = std::make_unique<IntegerKernel>();
     self->form_ = form;
