@@ -2,6 +2,7 @@
 #include "compute/ops/table.h"
 
 #include "compute/ops/attention/attention.h"
+#include "compute/ops/attention/fused.h"
 #include "compute/ops/conv/conv.h"
 #include "compute/ops/elementwise/elementwise.h"
 #include "compute/ops/linear/linear.h"
@@ -32,7 +33,7 @@ constexpr Implementation kOwn{"own", plan};
 template <PlanFunction plan>
 constexpr Implementation kOnednn{"onednn", plan};
 
-constexpr std::string_view kOnnx = "", kMicrosoft = "com.microsoft";
+constexpr std::string_view kOnnx = "", kMicrosoft = "com.microsoft", kMotet = "motet";
 
 constexpr Implementation kUnary = kComputing<plan_unary>;
 constexpr Implementation kOnednnUnary = kOnednn<onednn::plan_eltwise>;
@@ -163,8 +164,9 @@ constexpr Row kReduceRows[] = {
 };
 
 constexpr Row kSequenceRows[] = {
+    {kMotet, "Attention", {{"own", plan_fused_attention}}},
     {kOnnx, "GRU", {{"own", plan_computing<plan_gru>}}},
-    {kOnnx, "LSTM", {{"own", plan_computing<plan_lstm>}}},
+    {kOnnx, "LSTM", {{"packed", plan_computing<plan_packed_lstm>}, {"own", plan_computing<plan_lstm>}}},
     {kOnnx, "RNN", {{"own", plan_computing<plan_rnn>}}},
     {kOnnx, "Resize", {kOnednn<onednn::plan_resampling>, kComputing<plan_resize>}},
     {kOnnx, "Upsample", {kOnednn<onednn::plan_resampling>, kComputing<plan_resize>}},

@@ -147,11 +147,7 @@ template <class T, class Begin, class Step, class End>
 void run_recurrent(const Recurrent& r, const KernelArgs& args, device::Team& team, Begin&& begin, Step&& step,
                    End&& end) {
   std::vector<int64_t> lengths(static_cast<size_t>(r.batch)), times(static_cast<size_t>(r.batch));
-  int64_t longest = 0;
-  for (int64_t b = 0; b < r.batch; ++b) {
-    lengths[static_cast<size_t>(b)] = length_of(r, args, b);
-    longest = std::max(longest, lengths[static_cast<size_t>(b)]);
-  }
+  for (int64_t b = 0; b < r.batch; ++b) lengths[static_cast<size_t>(b)] = length_of(r, args, b);
   const bool every = !args.outputs.empty() && args.outputs[0].data != nullptr;
   // Steps past a sequence's end are zeros.
   if (every && r.lengths) {
@@ -162,7 +158,8 @@ void run_recurrent(const Recurrent& r, const KernelArgs& args, device::Team& tea
   }
   for (int64_t d = 0; d < r.directions; ++d) {
     begin(d);
-    for (int64_t s = 0; s < longest; ++s) {
+    // All steps, whatever the lengths: how many regions there are may not depend on data.
+    for (int64_t s = 0; s < r.time; ++s) {
       for (size_t b = 0; b < times.size(); ++b) {
         times[b] = s >= lengths[b] ? -1 : r.backwards(d) ? lengths[b] - 1 - s : s;
       }

@@ -8,6 +8,7 @@
 namespace motet::ops {
 
 Result<KernelPtr> plan_lstm(const NodeRequest& request);
+Result<KernelPtr> plan_packed_lstm(const NodeRequest& request);  // LSTM with constant weights, in f32
 Result<KernelPtr> plan_gru(const NodeRequest& request);
 Result<KernelPtr> plan_rnn(const NodeRequest& request);
 

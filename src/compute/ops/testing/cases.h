@@ -69,17 +69,29 @@ void add_index_cases(Cases& cases);
 void add_algebra_cases(Cases& cases);
 void add_signal_cases(Cases& cases);
 void add_vision_cases(Cases& cases);
+void add_fused_attention_cases(Cases& cases);
 
 struct Family {
   std::string_view name;
   void (*add)(Cases&);
 };
 inline constexpr Family kFamilies[] = {
-    {"Unary", add_unary_cases},     {"Binary", add_binary_cases},       {"Convolution", add_convolution_cases},
-    {"Pooling", add_pooling_cases}, {"Product", add_product_cases},     {"Norm", add_norm_cases},
-    {"Reduce", add_reduce_cases},   {"Recurrent", add_recurrent_cases}, {"Resize", add_resize_cases},
-    {"Quant", add_quant_cases},     {"Rearrange", add_rearrange_cases}, {"Index", add_index_cases},
-    {"Algebra", add_algebra_cases}, {"Signal", add_signal_cases},       {"Vision", add_vision_cases},
+    {"Unary", add_unary_cases},
+    {"Binary", add_binary_cases},
+    {"Convolution", add_convolution_cases},
+    {"Pooling", add_pooling_cases},
+    {"Product", add_product_cases},
+    {"Norm", add_norm_cases},
+    {"Reduce", add_reduce_cases},
+    {"Recurrent", add_recurrent_cases},
+    {"Resize", add_resize_cases},
+    {"Quant", add_quant_cases},
+    {"Rearrange", add_rearrange_cases},
+    {"Index", add_index_cases},
+    {"Algebra", add_algebra_cases},
+    {"Signal", add_signal_cases},
+    {"Vision", add_vision_cases},
+    {"FusedAttention", add_fused_attention_cases},
 };
 
 }  // namespace motet::ops::testing

@@ -8,6 +8,8 @@
 #error "the build names the table and the vector width"
 #endif
 
+#include "compute/ops/vector/gemm.inc"
+
 namespace motet::ops::vec {
 namespace {
 
@@ -81,76 +83,6 @@ void binary(Binary kind, const float* a, int64_t a_step, const float* b, int64_t
 
 void axpy(float a, const float* x, float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] += a * x[i];
-}
-
-// A vector register, with the alignment of a float so that any row can be loaded.
-typedef float Vector __attribute__((vector_size(MOTET_VECTOR_BYTES), aligned(4), may_alias));
-constexpr int64_t kLanes = MOTET_VECTOR_BYTES / 4;
-
-// Rows x (Columns vectors) of C, all of k, in registers.
-template <int Rows, int Columns>
-inline void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc,
-                      const float* bias, bool accumulate) {
-  Vector sum[Rows][Columns];
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Columns; ++v) {
-      if (accumulate) {
-        sum[r][v] = *reinterpret_cast<const Vector*>(c + r * ldc + v * kLanes);
-      } else if (bias != nullptr) {
-        sum[r][v] = *reinterpret_cast<const Vector*>(bias + v * kLanes);
-      } else {
-        sum[r][v] = Vector{};
-      }
-    }
-  }
-  for (int64_t i = 0; i < k; ++i) {
-    Vector row[Columns];
-    for (int v = 0; v < Columns; ++v) row[v] = *reinterpret_cast<const Vector*>(b + i * ldb + v * kLanes);
-    for (int r = 0; r < Rows; ++r) {
-      const float scalar = a[r * lda + i];
-      for (int v = 0; v < Columns; ++v) sum[r][v] += scalar * row[v];
-    }
-  }
-  for (int r = 0; r < Rows; ++r) {
-    for (int v = 0; v < Columns; ++v) *reinterpret_cast<Vector*>(c + r * ldc + v * kLanes) = sum[r][v];
-  }
-}
-
-// Columns of C that fill no vector.
-void gemm_tail(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
-               int64_t ldc, const float* bias, bool accumulate) {
-  for (int64_t r = 0; r < m; ++r) {
-    float sum[kLanes];
-    for (int64_t j = 0; j < n; ++j) sum[j] = accumulate ? c[r * ldc + j] : bias != nullptr ? bias[j] : 0.0f;
-    for (int64_t i = 0; i < k; ++i) {
-      const float scalar = a[r * lda + i];
-      for (int64_t j = 0; j < n; ++j) sum[j] += scalar * b[i * ldb + j];
-    }
-    for (int64_t j = 0; j < n; ++j) c[r * ldc + j] = sum[j];
-  }
-}
-
-template <int Columns>
-inline void gemm_panel(int64_t m, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
-                       int64_t ldc, const float* bias, bool accumulate) {
-  int64_t r = 0;
-  for (; r + 4 <= m; r += 4) gemm_tile<4, Columns>(k, a + r * lda, lda, b, ldb, c + r * ldc, ldc, bias, accumulate);
-  for (; r < m; ++r) gemm_tile<1, Columns>(k, a + r * lda, lda, b, ldb, c + r * ldc, ldc, bias, accumulate);
-}
-
-void gemm(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
-          int64_t ldc, const float* bias, bool accumulate) {
-  auto shifted = [&](int64_t j) { return bias == nullptr ? nullptr : bias + j; };
-  int64_t j = 0;
-  // Few rows: wide tiles, so that enough sums are under way at once.
-  for (; m < 4 && j + 8 * kLanes <= n; j += 8 * kLanes) {
-    for (int64_t r = 0; r < m; ++r)
-      gemm_tile<1, 8>(k, a + r * lda, lda, b + j, ldb, c + r * ldc + j, ldc, shifted(j), accumulate);
-  }
-  for (; j + 2 * kLanes <= n; j += 2 * kLanes)
-    gemm_panel<2>(m, k, a, lda, b + j, ldb, c + j, ldc, shifted(j), accumulate);
-  for (; j + kLanes <= n; j += kLanes) gemm_panel<1>(m, k, a, lda, b + j, ldb, c + j, ldc, shifted(j), accumulate);
-  if (j < n) gemm_tail(m, n - j, k, a, lda, b + j, ldb, c + j, ldc, shifted(j), accumulate);
 }
 
 constexpr int64_t kPartials = 16;
@@ -237,10 +169,15 @@ void from_u8(const uint8_t* x, float* y, int64_t n, float scale, float zero) { d
 void from_i8(const int8_t* x, float* y, int64_t n, float scale, float zero) { dequantise(x, y, n, scale, zero); }
 
 }  // namespace
+}  // namespace motet::ops::vec
+
+#include "compute/ops/vector/attention.inc"
+
+namespace motet::ops::vec {
 
 extern const Loops MOTET_VECTOR_TABLE;
 const Loops MOTET_VECTOR_TABLE = {
-    MOTET_VECTOR_ISA,  unary,   binary,    axpy,  gemm,   sum,   sum_of_squares, max,     dot,
-    squared_deviation, exp_sum, normalise, widen, narrow, to_u8, to_i8,          from_u8, from_i8};
+    MOTET_VECTOR_ISA, unary,     binary, axpy,   gemm,  sum,   sum_of_squares, max,     dot,  squared_deviation,
+    exp_sum,          normalise, widen,  narrow, to_u8, to_i8, from_u8,        from_i8, turn, attend};
 
 }  // namespace motet::ops::vec

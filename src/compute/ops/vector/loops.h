@@ -38,6 +38,32 @@ enum class Unary : uint8_t {
 
 enum class Binary : uint8_t { kAdd, kSub, kMul, kDiv, kMax, kMin };
 
+// Most rows of one block of attention.
+inline constexpr int64_t kAttentionRows = 48;
+
+// Some rows of one head's queries against all its keys. Columns of q, k, v and out lie side by side.
+struct AttentionBlock {
+  int64_t rows = 0, keys = 0;     // rows <= kAttentionRows, keys >= 1
+  int64_t depth = 0, width = 0;   // elements of a key, and of a value
+  const float* q = nullptr;       // [rows, depth]
+  int64_t q_row = 0;              // pitch
+  const float* turned = nullptr;  // the keys turned, [depth, score_row]; null: read them from k
+  int64_t turned_row = 0;
+  const float* k = nullptr;  // [keys, depth]
+  int64_t k_row = 0;
+  const float* v = nullptr;  // [keys, width]
+  int64_t v_row = 0;
+  const float* mask = nullptr;  // [rows, keys], added to the scores; may be null
+  int64_t mask_row = 0;
+  int64_t mask_column = 0;   // 0 or 1
+  float scale = 1;           // of the scores
+  bool zero_masked = false;  // a row whose weights are not numbers gives zeros
+  float* scores = nullptr;   // [rows, score_row] for use in between
+  int64_t score_row = 0;     // keys, or more where `turned` has columns beyond them
+  float* out = nullptr;      // [rows, width]
+  int64_t out_row = 0;
+};
+
 struct Loops {
   const char* isa;
 
@@ -71,6 +97,10 @@ struct Loops {
   // y[i] = (x[i] - zero) * scale
   void (*from_u8)(const uint8_t* x, float* y, int64_t n, float scale, float zero);
   void (*from_i8)(const int8_t* x, float* y, int64_t n, float scale, float zero);
+  // y[c * y_row + r] = x[r * x_row + c]
+  void (*turn)(const float* x, int64_t x_row, int64_t rows, int64_t columns, float* y, int64_t y_row);
+  // out = softmax(scale q k^T + mask) v
+  void (*attend)(const AttentionBlock& block);
 };
 
 const Loops& loops();

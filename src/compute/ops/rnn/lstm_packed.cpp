@@ -1,0 +1,215 @@
+// LSTM with constant weights and its standard activations. Weights are packed in panels of 32 cells with their four
+// gates side by side, so that one stream of memory makes whole cells: a step over time is one region, whose parts are
+// panels of both directions. With few sequences the speed is that of reading the recurrent weights once a step.
+#include <cstring>
+
+#include "compute/ops/rnn/recurrent.h"
+#include "compute/ops/rnn/rnn.h"
+
+namespace motet::ops {
+namespace {
+
+constexpr int64_t kCells = 32;  // of a panel
+constexpr int64_t kColumns = 4 * kCells;
+constexpr int64_t kRowBlock = 48;
+constexpr int64_t kWorkPerPart = 1 << 17;
+
+// [directions, 4 * hidden, depth] as [directions, panels, depth, kColumns]; cells beyond the last are zeros.
+Tensor pack(const Tensor& weights, const Recurrent& r, int64_t depth, int64_t panels) {
+  Tensor packed = Tensor::zeros(DType::kF32, {r.directions, panels, depth, kColumns});
+  const float* from = weights.view().as<float>().data();
+  float* to = packed.view().as<float>().data();
+  for (int64_t d = 0; d < r.directions; ++d) {
+    for (int64_t gate = 0; gate < 4; ++gate) {
+      for (int64_t j = 0; j < r.hidden; ++j) {
+        const float* row = from + ((d * 4 + gate) * r.hidden + j) * depth;
+        float* column = to + (d * panels + j / kCells) * depth * kColumns + gate * kCells + j % kCells;
+        for (int64_t i = 0; i < depth; ++i) column[i * kColumns] = row[i];
+      }
+    }
+  }
+  return packed;
+}
+
+// The sum of both biases, as [directions, panels, 1, kColumns].
+Tensor pack_bias(const Tensor& bias, const Recurrent& r, int64_t panels) {
+  Tensor sum = Tensor::zeros(DType::kF32, {r.directions, 4 * r.hidden, 1});
+  auto both = bias.view().as<float>();
+  auto to = sum.view().as<float>();
+  const auto rows = static_cast<size_t>(4 * r.hidden);
+  for (size_t i = 0; i < to.size(); ++i)
+    to[i] = both[i / rows * 2 * rows + i % rows] + both[(i / rows * 2 + 1) * rows + i % rows];
+  return pack(sum, r, 1, panels);
+}
+
+struct PackedLstm {
+  Recurrent r;
+  int64_t panels = 0;
+  bool initial_c = false;
+  Tensor w, recur, bias;
+  // Places in the scratch, in elements.
+  int64_t gate_inputs = 0;  // [directions, time * batch, panels * kColumns]
+  int64_t tiles = 0;        // [directions, panels, batch, kColumns]
+  int64_t h = 0;            // [2, directions, batch, hidden]: before and after a step
+  int64_t c = 0;            // [directions, batch, hidden]
+  int64_t end = 0;
+
+  void plan_scratch() {
+    auto take = [&](int64_t count) {
+      const int64_t here = end;
+      end += (count + 15) / 16 * 16;
+      return here;
+    };
+    gate_inputs = take(r.directions * r.time * r.batch * panels * kColumns);
+    tiles = take(r.directions * panels * r.batch * kColumns);
+    h = take(2 * states());
+    c = take(states());
+  }
+  int64_t states() const { return r.directions * r.batch * r.hidden; }
+  int64_t gate_row() const { return panels * kColumns; }
+  static const float* data(const Tensor& t) { return reinterpret_cast<const float*>(t.view().data); }
+
+  void multiply_inputs(const KernelArgs& args, float* base, device::Team& team) const;
+  void run_panel(const KernelArgs& args, float* base, int64_t unit, int64_t step, const int64_t* lengths) const;
+  void load(const KernelArgs& args, float* base) const;
+  void store(const KernelArgs& args, const float* base) const;
+  void operator()(const KernelArgs& args, device::Team& team) const;
+};
+
+// X W^T and biases, for all times at once.
+void PackedLstm::multiply_inputs(const KernelArgs& args, float* base, device::Team& team) const {
+  const int64_t rows = r.time * r.batch, blocks = (rows + kRowBlock - 1) / kRowBlock;
+  const int64_t work = std::max<int64_t>(1, std::min(rows, kRowBlock) * kColumns * r.input);
+  team.for_range(r.directions * panels * blocks, (kWorkPerPart + work - 1) / work, [&](int64_t begin, int64_t last) {
+    for (int64_t unit = begin; unit < last; ++unit) {
+      const int64_t panel = unit / blocks, d = panel / panels, first = unit % blocks * kRowBlock;
+      float* to = base + gate_inputs + (d * rows + first) * gate_row() + panel % panels * kColumns;
+      vec::loops().gemm(std::min(kRowBlock, rows - first), kColumns, r.input,
+                        input_data<float>(args, 0) + first * r.input, r.input, data(w) + panel * r.input * kColumns,
+                        kColumns, to, gate_row(), r.biased ? data(bias) + panel * kColumns : nullptr, false);
+    }
+  });
+}
+
+// One panel of cells, one step: unit is direction * panels + panel.
+void PackedLstm::run_panel(const KernelArgs& args, float* base, int64_t unit, int64_t step,
+                           const int64_t* lengths) const {
+  const vec::Loops& loops = vec::loops();
+  const int64_t d = unit / panels, first = unit % panels * kCells, cells = std::min(kCells, r.hidden - first);
+  const float* before = base + h + step % 2 * states() + d * r.batch * r.hidden;
+  float* after = base + h + (step + 1) % 2 * states() + d * r.batch * r.hidden;
+  float* cell = base + c + d * r.batch * r.hidden;
+  float* tile = base + tiles + unit * r.batch * kColumns;
+  auto time_of = [&](int64_t b) { return step >= lengths[b] ? -1 : r.backwards(d) ? lengths[b] - 1 - step : step; };
+  for (int64_t b = 0; b < r.batch; ++b) {
+    const int64_t t = std::max<int64_t>(0, time_of(b));
+    std::copy_n(base + gate_inputs + (d * r.time * r.batch + r.x_row(t, b)) * gate_row() + unit % panels * kColumns,
+                kColumns, tile + b * kColumns);
+  }
+  loops.gemm(r.batch, kColumns, r.hidden, before, r.hidden, data(recur) + unit * r.hidden * kColumns, kColumns, tile,
+             kColumns, nullptr, true);
+  for (int64_t b = 0; b < r.batch; ++b) {
+    const int64_t t = time_of(b), at = b * r.hidden + first;
+    if (t < 0) {  // over: the state stays
+      std::copy_n(before + at, cells, after + at);
+      continue;
+    }
+    float* gate = tile + b * kColumns;
+    const float *in = gate, *out = gate + kCells, *forget = gate + 2 * kCells;
+    float* fresh = gate + 3 * kCells;
+    loops.unary(vec::Unary::kSigmoid, gate, gate, 3 * kCells, 0, 0);
+    loops.unary(vec::Unary::kTanh, fresh, fresh, kCells, 0, 0);
+    for (int64_t i = 0; i < cells; ++i) cell[at + i] = forget[i] * cell[at + i] + in[i] * fresh[i];
+    loops.unary(vec::Unary::kTanh, cell + at, after + at, cells, 0, 0);
+    for (int64_t i = 0; i < cells; ++i) after[at + i] *= out[i];
+    if (!args.outputs.empty() && args.outputs[0].data != nullptr)
+      std::copy_n(after + at, cells, output_data<float>(args, 0) + r.y_at(t, d, b) + first);
+  }
+}
+
+void PackedLstm::load(const KernelArgs& args, float* base) const {
+  for (int64_t d = 0; d < r.directions; ++d) {
+    for (int64_t b = 0; b < r.batch; ++b) {
+      const int64_t from = r.state_at(d, b), to = (d * r.batch + b) * r.hidden;
+      auto one = [&](bool present, size_t input, float* state) {
+        present ? std::copy_n(input_data<float>(args, input) + from, r.hidden, state)
+                : std::fill_n(state, r.hidden, 0.0f);
+      };
+      one(r.initial_h, 5, base + h + to);
+      one(initial_c, 6, base + c + to);
+    }
+  }
+}
+
+void PackedLstm::store(const KernelArgs& args, const float* base) const {
+  for (size_t o = 1; o < args.outputs.size() && o < 3; ++o) {
+    if (args.outputs[o].data == nullptr) continue;
+    const float* states_now = o == 1 ? base + h + r.time % 2 * states() : base + c;
+    for (int64_t d = 0; d < r.directions; ++d) {
+      for (int64_t b = 0; b < r.batch; ++b)
+        std::copy_n(states_now + (d * r.batch + b) * r.hidden, r.hidden,
+                    output_data<float>(args, o) + r.state_at(d, b));
+    }
+  }
+}
+
+void PackedLstm::operator()(const KernelArgs& args, device::Team& team) const {
+  float* base = reinterpret_cast<float*>(args.scratch);
+  std::vector<int64_t> lengths;
+  for (int64_t b = 0; b < r.batch; ++b) lengths.push_back(length_of(r, args, b));
+  multiply_inputs(args, base, team);
+  auto begin = [&](int, int) {
+    load(args, base);
+    // Steps past a sequence's end are zeros.
+    if (r.lengths && !args.outputs.empty() && args.outputs[0].data != nullptr)
+      std::memset(args.outputs[0].data, 0, static_cast<size_t>(r.time * states()) * sizeof(float));
+  };
+  team.run(1, begin);
+  const int64_t work = std::max<int64_t>(1, r.batch * kColumns * r.hidden);
+  for (int64_t step = 0; step < r.time; ++step) {
+    team.for_range(r.directions * panels, (kWorkPerPart + work - 1) / work, [&](int64_t first, int64_t last) {
+      for (int64_t unit = first; unit < last; ++unit) run_panel(args, base, unit, step, lengths.data());
+    });
+  }
+  auto finish = [&](int, int) { store(args, base); };
+  team.run(1, finish);
+}
+
+bool standard_activations(const Recurrent& r) {
+  using Kind = Activation::Kind;
+  for (size_t i = 0; i < r.activations.size(); ++i)
+    if (r.activations[i].kind != (i % 3 == 0 ? Kind::kSigmoid : Kind::kTanh)) return false;
+  return true;
+}
+
+}  // namespace
+
+Result<KernelPtr> plan_packed_lstm(const NodeRequest& request) {
+  MOTET_ASSIGN(Recurrent r, recurrent_of(request, 4, {"Sigmoid", "Tanh", "Tanh"}));
+  MOTET_RETURN_IF_ERROR(expect_type(request, 0, {DType::kF32}));
+  const Tensor *w = constant_input(request, 1), *recur = constant_input(request, 2), *bias = constant_input(request, 3);
+  if (w == nullptr || recur == nullptr || (r.biased && bias == nullptr))
+    return unsupported("weights that are not constant");
+  if (has_input(request, 7)) return unsupported("peepholes");
+  if (r.clip > 0) return unsupported("clip " + std::to_string(r.clip));
+  if (request.node.int_or("input_forget", 0) != 0) return unsupported("input_forget 1");
+  if (!standard_activations(r)) return unsupported("activations other than Sigmoid, Tanh, Tanh");
+  PackedLstm lstm{.r = r, .panels = (r.hidden + kCells - 1) / kCells, .initial_c = has_input(request, 6)};
+  lstm.w = pack(*w, r, r.input, lstm.panels);
+  lstm.recur = pack(*recur, r, r.hidden, lstm.panels);
+  size_t packed = lstm.w.view().bytes() + lstm.recur.view().bytes();
+  if (r.biased) {
+    lstm.bias = pack_bias(*bias, r, lstm.panels);
+    packed += lstm.bias.view().bytes();
+  }
+  lstm.plan_scratch();
+  const double flops =
+      2.0 * static_cast<double>(r.directions * r.time * r.batch) * static_cast<double>(r.row() * (r.input + r.hidden));
+  KernelTraits traits{.implementation = "own packed",
+                      .scratch_bytes = static_cast<size_t>(lstm.end) * sizeof(float),
+                      .packed_bytes = packed,
+                      .flops = flops};
+  return make_kernel(std::move(lstm), traits);
+}
+
+}  // namespace motet::ops
