@@ -87,6 +87,14 @@ constexpr RuleRow kRules[] = {
     {"DynamicQuantizeLinear", dynamic_quantize},
 };
 
+// A fused node that says its result's extents.
+Status shape_in_attribute(Inference& n) {
+  SymShape shape;
+  for (int64_t extent : n.node().ints_or("shape", {})) shape.push_back(dim_of(extent));
+  n.set(0, n.dtype(0), shape);
+  return {};
+}
+
 constexpr RuleRow kContrib[] = {
     {"com.microsoft:QLinearAdd", qlinear_binary},
     {"com.microsoft:QLinearMul", qlinear_binary},
@@ -101,6 +109,7 @@ constexpr RuleRow kContrib[] = {
     {"com.microsoft:QuickGelu", same_as_first},
     {"com.microsoft:SkipLayerNormalization", skip_layer_norm},
     {"com.microsoft:FusedMatMul", fused_matmul},
+    {"motet:Attention", shape_in_attribute},
     {"motet:Swish", same_as_first},
 };
 
