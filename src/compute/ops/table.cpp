@@ -40,6 +40,8 @@ constexpr Implementation kOnednnUnary = kOnednn<onednn::plan_eltwise>;
 constexpr Implementation kArithmetic = kComputing<plan_arithmetic>;
 constexpr Implementation kOnednnBinary = kOnednn<onednn::plan_binary>;
 
+constexpr Implementation kOnednnGrid{"onednn grid", onednn::plan_product_grid};
+
 constexpr Row kUnaryRows[] = {
     {kOnnx, "Abs", {kSmallOnes<plan_unary>, kOnednnUnary, kUnary}},
     {kOnnx, "Acos", {kUnary}},
@@ -119,12 +121,12 @@ constexpr Row kLinearRows[] = {
     {kOnnx, "AveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_average_pool>}},
     {kOnnx, "Conv", {kOnednn<onednn::plan_convolution>, kComputing<plan_conv>}},
     {kOnnx, "ConvTranspose", {kOnednn<onednn::plan_deconvolution>, kComputing<plan_conv_transpose>}},
-    {kOnnx, "Gemm", {kOnednn<onednn::plan_matmul>, kComputing<plan_gemm>}},
+    {kOnnx, "Gemm", {kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_gemm>}},
     {kOnnx, "GlobalAveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
     {kOnnx, "GlobalLpPool", {kComputing<plan_global_pool>}},
     {kOnnx, "GlobalMaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
     {kOnnx, "LpPool", {kComputing<plan_lp_pool>}},
-    {kOnnx, "MatMul", {kOnednn<onednn::plan_matmul>, kComputing<plan_matmul>}},
+    {kOnnx, "MatMul", {kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_matmul>}},
     {kOnnx, "MaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_max_pool>}},
 };
 

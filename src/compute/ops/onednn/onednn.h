@@ -17,6 +17,7 @@ namespace motet::ops::onednn {
 Result<KernelPtr> plan_convolution(const NodeRequest& request);    // Conv
 Result<KernelPtr> plan_deconvolution(const NodeRequest& request);  // ConvTranspose
 Result<KernelPtr> plan_matmul(const NodeRequest& request);         // MatMul, Gemm
+Result<KernelPtr> plan_product_grid(const NodeRequest& request);   // MatMul, Gemm: long ones, when cut
 Result<KernelPtr> plan_pooling(const NodeRequest& request);  // MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool
 Result<KernelPtr> plan_eltwise(
     const NodeRequest& request);  // Relu, Clip, Sigmoid, Tanh, Elu, Gelu, ...: see eltwise.cpp

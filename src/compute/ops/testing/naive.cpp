@@ -132,18 +132,25 @@ Array pool(const Array& x, const Shape& kernel, const ConvParameters& p, bool ma
 
 Array matmul(const Array& a, const Array& b) {
   const Shape outer_a(a.shape.begin(), a.shape.end() - 2), outer_b(b.shape.begin(), b.shape.end() - 2);
-  Shape out = common_shape(outer_a, outer_b);
-  const size_t outer = out.size();
-  out.push_back(a.shape[a.shape.size() - 2]);
-  out.push_back(b.shape.back());
+  const Shape outer = common_shape(outer_a, outer_b);
+  const auto m = static_cast<size_t>(a.shape[a.shape.size() - 2]), k = static_cast<size_t>(a.shape.back());
+  const auto n = static_cast<size_t>(b.shape.back());
+  Shape out = outer;
+  out.insert(out.end(), {static_cast<int64_t>(m), static_cast<int64_t>(n)});
   Array y = Array::filled(out, 0);
-  for_each_index(out, [&](const Shape& o) {
-    const Shape lead(o.begin(), o.begin() + static_cast<std::ptrdiff_t>(outer));
-    for (int64_t k = 0; k < a.shape.back(); ++k) {
-      Shape left = squeezed(lead, outer_a), right = squeezed(lead, outer_b);
-      left.insert(left.end(), {o[outer], k});
-      right.insert(right.end(), {k, o[outer + 1]});
-      y.at(o) += a.at(left) * b.at(right);
+  auto matrix = [](const Shape& index, const Shape& own, size_t elements_each) {
+    size_t at = 0;
+    const Shape inner = squeezed(index, own);
+    for (size_t d = 0; d < own.size(); ++d) at = at * static_cast<size_t>(own[d]) + static_cast<size_t>(inner[d]);
+    return at * elements_each;
+  };
+  size_t to = 0;
+  for_each_index(outer, [&](const Shape& lead) {
+    const double* left = a.values.data() + matrix(lead, outer_a, m * k);
+    const double* right = b.values.data() + matrix(lead, outer_b, k * n);
+    for (size_t r = 0; r < m; ++r, to += n) {
+      for (size_t i = 0; i < k; ++i)
+        for (size_t c = 0; c < n; ++c) y.values[to + c] += left[r * k + i] * right[i * n + c];
     }
   });
   return y;

@@ -56,6 +56,21 @@ void add_other_types(Cases& cases) {
         {.op = "MatMul", .inputs = {tensor_of(type, a), tensor_of(type, b)}, .expected = matmul(a, b), .dtype = type});
 }
 
+// Long enough to be cut into a grid, with rows and columns that do not divide.
+void add_long(Cases& cases) {
+  add_matmul(cases, {150, 600}, {600, 300});
+  add_matmul(cases, {2, 65, 500}, {500, 417});
+  const Array a = cases.array({100, 700}), b = cases.array({380, 700}), c = cases.array({380});
+  const Array turned = transpose(b, {1, 0});
+  cases.add({.op = "Gemm",
+             .attributes = {{"transB", int64_t{1}}},
+             .inputs = {f32_tensor(a), f32_tensor(b), f32_tensor(c)},
+             .constant = {false, true, true},
+             .expected = broadcast(matmul(a, turned), c, plus),
+             .roundings = 702,
+             .magnitude = broadcast(matmul(sizes_of(a), sizes_of(turned)), sizes_of(c), plus)});
+}
+
 void add_vectors(Cases& cases) {
   const Array m = cases.array({5, 80}), v = cases.array({80}), w = cases.array({80, 6});
   auto shaped = [](Array a, Shape shape) {
@@ -127,6 +142,7 @@ void add_product_cases(Cases& cases) {
                                             {{3, 96}, {96, 257}},
                                             {{2, 4, 17, 64}, {2, 4, 64, 17}}};
   for (const auto& [left, right] : shapes) add_matmul(cases, left, right);
+  add_long(cases);
   add_other_types(cases);
   add_vectors(cases);
   for (int round = 0; round < 16; ++round) add_gemm(cases, round);

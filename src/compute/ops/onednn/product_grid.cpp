@@ -1,0 +1,166 @@
+// Long products of many rows, cut into a grid of smaller products: each part is one primitive on one core, so that
+// cutting loses almost nothing, where oneDNN's own splitting of small shapes loses up to a fifth. Both operands are
+// read where they lie; nothing is packed beforehand. For few rows matmul.cpp with its packed weights is faster.
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "compute/device/team.h"
+#include "compute/ops/onednn/common.h"
+#include "compute/ops/support/request.h"
+
+namespace motet::ops::onednn {
+namespace {
+
+// Fewer rows do not repay that each part packs its piece of the weights again.
+constexpr int64_t kFewestRows = 64;
+// Pieces of fewer columns re-read the rows too often.
+constexpr int64_t kFewestColumns = 128;
+constexpr int64_t kRowStep = 16, kColumnStep = 64;
+// A shorter product is done before a quantum is over, and a part would be overhead.
+constexpr double kFewestFlops = 5e7;
+
+struct Extent {
+  int64_t count = 1, size = 0, whole = 0;  // pieces of `size` but the last
+  Extent() = default;
+  // About `most` pieces of a multiple of `step` each.
+  Extent(int64_t all, int64_t most, int64_t step) : whole(all) {
+    size = most <= 1 ? all : ((all + most - 1) / most + step - 1) / step * step;
+    count = (all + size - 1) / size;
+  }
+  int64_t begin(int64_t i) const { return i * size; }
+  int64_t length(int64_t i) const { return std::min(size, whole - begin(i)); }
+  bool last(int64_t i) const { return i + 1 == count; }
+};
+
+struct Problem {
+  int64_t m = 0, k = 0, n = 0;
+  bool turned = false;  // the right-hand side is [n, k]
+  bool biased = false;
+};
+
+Result<Problem> read_problem(const NodeRequest& request) {
+  if (auto error = refuse_unless_f32(request)) return *error;
+  const graph::Node& node = request.node;
+  const Shape &a = request.inputs[0].shape, &b = request.inputs[1].shape;
+  if (request.max_width < 2) return unsupported("one part, which oneDNN's own product does as well");
+  if (b.size() != 2 || a.size() < 2) return unsupported("a right-hand side that is not a plain matrix");
+  if (node.op == "Gemm" && (node.int_or("transA", 0) != 0 || a.size() != 2)) return unsupported("transA 1");
+  if (node.float_or("alpha", 1.0F) != 1.0F || node.float_or("beta", 1.0F) != 1.0F)
+    return unsupported("alpha or beta other than 1");
+  Problem p{.m = elements(a) / a.back(), .k = a.back()};
+  p.turned = node.op == "Gemm" && node.int_or("transB", 0) != 0;
+  p.n = b[p.turned ? 0 : 1];
+  const bool residual =
+      std::any_of(node.post_ops.begin(), node.post_ops.end(), [](const graph::PostOp& op) { return op.input == 2; });
+  p.biased = has_input(request, 2) && !residual;
+  if (p.biased && (request.inputs[2].shape.empty() || request.inputs[2].shape.back() != p.n ||
+                   elements(request.inputs[2].shape) != p.n))
+    return unsupported("a bias of shape " + shape_to_string(request.inputs[2].shape));
+  if (p.m < kFewestRows || p.n < 2 * kFewestColumns)
+    return unsupported(std::to_string(p.m) + " rows and " + std::to_string(p.n) + " columns, which are too few to cut");
+  if (2.0 * static_cast<double>(p.m * p.n) * static_cast<double>(p.k) < kFewestFlops)
+    return unsupported("a product that is too short to cut");
+  return p;
+}
+
+class GridKernel final : public Kernel {
+ public:
+  GridKernel(const NodeRequest& request, const Problem& problem) : p_(problem) {
+    const int64_t across = std::min<int64_t>(request.max_width, p_.n / kFewestColumns);
+    columns_ = Extent(p_.n, across, kColumnStep);
+    rows_ = Extent(p_.m, std::max<int64_t>(1, request.max_width / columns_.count), kRowStep);
+  }
+
+  // Makes the primitives of each size of piece; throws dnnl::error.
+  Status make(const FusedOps& fused) {
+    for (const bool last_row : {false, true}) {
+      for (const bool last_column : {false, true}) {
+        Piece& piece = pieces_[index(last_row, last_column)];
+        const int64_t m = rows_.length(last_row ? rows_.count - 1 : 0);
+        const int64_t n = columns_.length(last_column ? columns_.count - 1 : 0);
+        const auto f32 = dnnl::memory::data_type::f32;
+        piece.left = Desc({m, p_.k}, f32, Dims{p_.k, 1});
+        piece.right = Desc({p_.k, n}, f32, p_.turned ? Dims{1, p_.k} : Dims{p_.n, 1});
+        piece.bias = Desc({1, n}, f32, Dims{n, 1});
+        piece.result = Desc({m, n}, f32, Dims{p_.n, 1});
+        auto desc = p_.biased ? dnnl::matmul::desc(piece.left, piece.right, piece.bias, piece.result)
+                              : dnnl::matmul::desc(piece.left, piece.right, piece.result);
+        dnnl::matmul::primitive_desc description(desc, attributes(fused.ops), cpu_engine());
+        name_ = description.impl_info_str();
+        if (is_slow(name_)) return unsupported("only oneDNN's own " + name_);
+        piece.scratchpad = description.scratchpad_desc();
+        scratch_each_ = std::max(scratch_each_, (piece.scratchpad.get_size() + 63) / 64 * 64);
+        piece.primitive = dnnl::matmul(description);
+      }
+    }
+    in_place_of_ = fused.sum_input;
+    return {};
+  }
+
+  void run(const KernelArgs& args, device::Team& team) const override {
+    auto part = [&](int i, int) { run_piece(args, i / columns_.count, i % columns_.count, i); };
+    team.run(static_cast<int>(rows_.count * columns_.count), part);
+  }
+  std::string implementation() const override {
+    return "onednn " + name_ + " in " + std::to_string(rows_.count) + "x" + std::to_string(columns_.count);
+  }
+  size_t scratch_bytes() const override { return scratch_each_ * static_cast<size_t>(rows_.count * columns_.count); }
+  int output_in_place_of(size_t) const override { return in_place_of_; }
+  bool must_be_in_place() const override { return in_place_of_ >= 0; }
+  bool sliceable() const override { return true; }
+  double flops() const override { return 2.0 * static_cast<double>(p_.m * p_.n) * static_cast<double>(p_.k); }
+
+ private:
+  struct Piece {
+    dnnl::primitive primitive;
+    Desc left, right, bias, result, scratchpad;
+  };
+  static size_t index(bool last_row, bool last_column) { return (last_row ? 2U : 0U) + (last_column ? 1U : 0U); }
+
+  void run_piece(const KernelArgs& args, int64_t i, int64_t j, int number) const {
+    thread_local dnnl::stream stream(cpu_engine());
+    const Piece& piece = pieces_[index(rows_.last(i), columns_.last(j))];
+    const int64_t row = rows_.begin(i), column = columns_.begin(j);
+    auto memory = [](const Desc& desc, std::byte* data, int64_t element) {
+      return dnnl::memory(desc, cpu_engine(), data + element * static_cast<int64_t>(sizeof(float)));
+    };
+    const dnnl::memory left = memory(piece.left, args.inputs[0].data, row * p_.k);
+    const dnnl::memory right = memory(piece.right, args.inputs[1].data, p_.turned ? column * p_.k : column);
+    const dnnl::memory result = memory(piece.result, args.outputs[0].data, row * p_.n + column);
+    const dnnl::memory scratch =
+        memory(piece.scratchpad, args.scratch + scratch_each_ * static_cast<size_t>(number), 0);
+    const dnnl::memory bias = p_.biased ? memory(piece.bias, args.inputs[2].data, column) : dnnl::memory();
+    std::array<dnnl_exec_arg_t, 5> arguments = {{{DNNL_ARG_SRC, left.get()},
+                                                 {DNNL_ARG_WEIGHTS, right.get()},
+                                                 {DNNL_ARG_DST, result.get()},
+                                                 {DNNL_ARG_SCRATCHPAD, scratch.get()}}};
+    int count = 4;
+    if (p_.biased) arguments[static_cast<size_t>(count++)] = {DNNL_ARG_BIAS, bias.get()};
+    device::set_compile_width(1);  // a piece is one core's
+    const auto status = dnnl_primitive_execute(piece.primitive.get(), stream.get(), count, arguments.data());
+    MOTET_CHECK(status == dnnl_success, "oneDNN runs a primitive it has planned");
+  }
+
+  const Problem p_;
+  Extent rows_, columns_;
+  std::array<Piece, 4> pieces_;
+  std::string name_;
+  size_t scratch_each_ = 0;
+  int in_place_of_ = -1;
+};
+
+}  // namespace
+
+Result<KernelPtr> plan_product_grid(const NodeRequest& request) {
+  MOTET_ASSIGN(const Problem problem, read_problem(request));
+  MOTET_ASSIGN(const FusedOps fused, fuse(request.node.post_ops));
+  return guarded([&]() -> Result<KernelPtr> {
+    const PartsScope one(1);
+    auto kernel = std::make_unique<GridKernel>(request, problem);
+    MOTET_RETURN_IF_ERROR(kernel->make(fused));
+    return KernelPtr(std::move(kernel));
+  });
+}
+
+}  // namespace motet::ops::onednn
