@@ -27,6 +27,7 @@ RUNNER = os.path.join(BUILD, "tests", "onnx", "onnx_cases")
 DOCS = os.path.join(ROOT, "docs", "operators.md")
 LEAST_SHARE = 0.95
 BATCH = 200  # cases one process runs
+RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 COUNTED_TYPES = {onnx.TensorProto.FLOAT, onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL}
 
 Case = collections.namedtuple("Case", "name opset ops types plain")  # plain: tensors only, the standard domain only

@@ -261,7 +261,14 @@ Status eye_like(Inference& n) {
   return {};
 }
 
+Status bit_cast(Inference& n) {
+  int64_t to = n.node().int_or("to", 0);
+  n.set(0, to > 0 && to < 1000 ? dtype_from_onnx(static_cast<int>(to)) : std::nullopt, copy_of(n.shape(0)));
+  return {};
+}
+
 constexpr RuleRow kRules[] = {
+    {"BitCast", bit_cast},
     {"Slice", slice},
     {"Gather", gather},
     {"GatherElements", gather_elements},

@@ -27,6 +27,7 @@ constexpr auto kRead = std::to_array<ReadRow>({
     {"CenterCropPad", bits({1})},
     {"Col2Im", bits({1, 2})},
     {"ConstantOfShape", bits({0})},
+    {"CumProd", bits({1})},
     {"CumSum", bits({1})},
     {"DFT", bits({1, 2})},
     {"Dropout", bits({2})},

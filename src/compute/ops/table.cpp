@@ -12,6 +12,7 @@
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/pool/pool.h"
 #include "compute/ops/quant/quant.h"
+#include "compute/ops/quant/unscaled.h"
 #include "compute/ops/reduce/reduce.h"
 #include "compute/ops/reference.h"
 #include "compute/ops/resize/resize.h"
@@ -150,7 +151,8 @@ constexpr Implementation kOnednnReduce = kOnednn<onednn::plan_reduction>;
 constexpr Row kReduceRows[] = {
     {kOnnx, "ArgMax", {kComputing<plan_arg_extreme>}},
     {kOnnx, "ArgMin", {kComputing<plan_arg_extreme>}},
-    {kOnnx, "CumSum", {kComputing<plan_cumsum>}},
+    {kOnnx, "CumProd", {kComputing<plan_cumulative>}},
+    {kOnnx, "CumSum", {kComputing<plan_cumulative>}},
     {kOnnx, "ReduceL1", {kReduce}},
     {kOnnx, "ReduceL2", {kReduce}},
     {kOnnx, "ReduceLogSum", {kReduce}},
@@ -175,7 +177,10 @@ constexpr Row kSequenceRows[] = {
 };
 
 constexpr Row kQuantRows[] = {
+    {kOnnx, "ConvInteger", {kMoving<plan_integer_conv>}},
     {kOnnx, "DequantizeLinear", {kOwn<plan_dequantize_tensor>, kComputing<plan_dequantize>}},
+    {kOnnx, "DynamicQuantizeLinear", {kMoving<plan_dynamic_quantize>}},
+    {kOnnx, "MatMulInteger", {kMoving<plan_integer_product>}},
     {kOnnx, "QLinearConv", {kOnednn<onednn::plan_quantized_convolution>, {"reference", plan_qlinear_conv}}},
     {kOnnx, "QLinearMatMul", {kOnednn<onednn::plan_quantized_product>, {"reference", plan_qlinear_product}}},
     {kOnnx, "QuantizeLinear", {kOwn<plan_quantize_tensor>, kComputing<plan_quantize>}},
@@ -188,6 +193,7 @@ constexpr Row kQuantRows[] = {
 };
 
 constexpr Row kMoveRows[] = {
+    {kOnnx, "BitCast", {kMoving<plan_bit_cast>}},
     {kOnnx, "Cast", {kComputing<plan_cast>}},
     {kOnnx, "CastLike", {kComputing<plan_cast>}},
     {kOnnx, "Compress", {kMoving<plan_data_dependent>}},
@@ -220,6 +226,7 @@ constexpr Row kMoveRows[] = {
     {kOnnx, "SpaceToDepth", {kMoving<plan_space_to_depth>}},
     {kOnnx, "Split", {kMoving<plan_split>}},
     {kOnnx, "Squeeze", {kMoving<plan_copy>}},
+    {kOnnx, "TensorScatter", {kMoving<plan_tensor_scatter>}},
     {kOnnx, "Tile", {kMoving<plan_tile>}},
     {kOnnx, "Transpose", {kOnednn<onednn::plan_transpose>, kMoving<plan_transpose>}},
     {kOnnx, "Trilu", {kMoving<plan_trilu>}},

@@ -54,6 +54,21 @@ Result<KernelPtr> plan_copy(const NodeRequest& request) {
       {.in_place_of = 0});
 }
 
+Result<KernelPtr> plan_bit_cast(const NodeRequest& request) {
+  MOTET_RETURN_IF_ERROR(expect_inputs(request, 1, 1));
+  const TensorSpec& in = request.inputs[0];
+  const DType to = request.outputs[0].dtype;
+  const bool strings = in.dtype == DType::kString || to == DType::kString;
+  if (strings || dtype_bytes(in.dtype) != dtype_bytes(to))
+    return unsupported("from " + describe(in) + " to " + std::string(dtype_kserve_name(to)) + "; a type of " +
+                       std::to_string(dtype_bytes(in.dtype)) + " bytes is possible");
+  MOTET_RETURN_IF_ERROR(expect_output(request, 0, to, in.shape));
+  const int64_t bytes = elements(in.shape) * static_cast<int64_t>(dtype_bytes(to));
+  return make_kernel([bytes](const KernelArgs& args, device::Team& team) {
+    copy_bytes(args.inputs[0].data, args.outputs[0].data, bytes, team);
+  });
+}
+
 Result<KernelPtr> plan_data_dependent(const NodeRequest& request) {
   return unsupported("the shape of the result of " + request.node.op + " depends on the data");
 }

@@ -10,6 +10,9 @@ namespace motet::ops {
 // here).
 Result<KernelPtr> plan_copy(const NodeRequest& request);
 
+// The same bytes as another type of the same size.
+Result<KernelPtr> plan_bit_cast(const NodeRequest& request);
+
 Result<KernelPtr> plan_transpose(const NodeRequest& request);
 Result<KernelPtr> plan_expand(const NodeRequest& request);
 Result<KernelPtr> plan_tile(const NodeRequest& request);
@@ -26,6 +29,9 @@ Result<KernelPtr> plan_gather_elements(const NodeRequest& request);
 Result<KernelPtr> plan_gather_nd(const NodeRequest& request);
 Result<KernelPtr> plan_scatter_elements(const NodeRequest& request);
 Result<KernelPtr> plan_scatter_nd(const NodeRequest& request);
+
+// TensorScatter: rows of a cache replaced from a place per batch on; a place out of range is a fault.
+Result<KernelPtr> plan_tensor_scatter(const NodeRequest& request);
 
 // Results known when planned.
 Result<KernelPtr> plan_constant(const NodeRequest& request);

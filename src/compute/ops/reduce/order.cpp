@@ -57,7 +57,7 @@ Result<KernelPtr> plan_arg_extreme(const NodeRequest& request) {
   return kernel;
 }
 
-Result<KernelPtr> plan_cumsum(const NodeRequest& request) {
+Result<KernelPtr> plan_cumulative(const NodeRequest& request) {
   MOTET_RETURN_IF_ERROR(expect_inputs(request, 2, 2));
   const TensorSpec& in = request.inputs[0];
   MOTET_ASSIGN(std::vector<int64_t> given, constant_ints(request, 1, "axis"));
@@ -67,6 +67,7 @@ Result<KernelPtr> plan_cumsum(const NodeRequest& request) {
   const Along a = along(in.shape, axis);
   const bool exclusive = request.node.int_or("exclusive", 0) != 0;
   const bool reverse = request.node.int_or("reverse", 0) != 0;
+  const bool product = request.node.op == "CumProd";
   KernelPtr kernel;
   for_number_type(in.dtype, [&]<class T>(T) {
     kernel = make_kernel(
@@ -77,18 +78,19 @@ Result<KernelPtr> plan_cumsum(const NodeRequest& request) {
               const int64_t step = reverse ? -a.inner : a.inner;
               const T* x = input_data<T>(args, 0) + first;
               T* y = output_data<T>(args, 0) + first;
-              T sum = 0;
+              T so_far = product ? T(1) : T(0);
               for (int64_t k = 0; k < a.n; ++k) {
-                const T next = static_cast<T>(wrap(sum) + wrap(x[k * step]));
-                y[k * step] = exclusive ? sum : next;
-                sum = next;
+                const auto before = wrap(so_far), value = wrap(x[k * step]);
+                const T next = static_cast<T>(product ? before * value : before + value);
+                y[k * step] = exclusive ? so_far : next;
+                so_far = next;
               }
             }
           });
         },
         {.in_place_of = 0});
   });
-  if (kernel == nullptr) return unsupported("CumSum of " + describe(in));
+  if (kernel == nullptr) return unsupported(request.node.op + " of " + describe(in));
   return kernel;
 }
 

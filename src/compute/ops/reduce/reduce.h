@@ -9,7 +9,7 @@ namespace motet::ops {
 // ReduceSum, Mean, Max, Min, Prod, L1, L2, LogSum, LogSumExp, SumSquare; axes as attribute or constant input.
 Result<KernelPtr> plan_reduce(const NodeRequest& request);
 Result<KernelPtr> plan_arg_extreme(const NodeRequest& request);  // ArgMax, ArgMin
-Result<KernelPtr> plan_cumsum(const NodeRequest& request);
+Result<KernelPtr> plan_cumulative(const NodeRequest& request);
 Result<KernelPtr> plan_topk(const NodeRequest& request);
 
 }  // namespace motet::ops

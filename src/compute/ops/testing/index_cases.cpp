@@ -156,9 +156,32 @@ void add_refused(Cases& cases) {
     cases.add({.op = op, .inputs = {f32_tensor(x), tensor_of(DType::kBool, x)}, .expected = x, .refused = true});
 }
 
+void add_caches(Cases& cases) {
+  for (bool circular : {false, true}) {
+    const Array cache = cases.integers({2, 3, 6, 4}, 0, 200), update = cases.integers({2, 3, 2, 4}, 0, 200);
+    const int64_t places[2] = {circular ? 5 : 4, 1};
+    Array y = cache;
+    for_each_index(update.shape,
+                   [&](const Shape& i) { y.at({i[0], i[1], (places[i[0]] + i[2]) % 6, i[3]}) = update.at(i); });
+    cases.add({.op = "TensorScatter",
+               .opset = 24,
+               .attributes = {{"mode", std::string(circular ? "circular" : "linear")}},
+               .inputs = {f32_tensor(cache), f32_tensor(update), ints({places[0], places[1]})},
+               .expected = y});
+  }
+  // 1.0 has the bits 0x3f800000, -2.0 those of -2^30.
+  cases.add({.op = "BitCast",
+             .opset = 26,
+             .attributes = {{"to", int64_t{6}}},
+             .inputs = {f32_tensor({{3}, {0, 1, -2}})},
+             .expected = {{3}, {0, 0x3f800000, -1073741824}},
+             .dtype = DType::kI32});
+}
+
 }  // namespace
 
 void add_index_cases(Cases& cases) {
+  add_caches(cases);
   add_gathers(cases);
   add_tuples(cases);
   add_sequences(cases);

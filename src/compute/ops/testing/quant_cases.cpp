@@ -150,9 +150,52 @@ void add_global_pool(Cases& cases, const Range& r) {
   cases.add(std::move(c));
 }
 
+Array less(const Array& x, double zero) {
+  return map(x, [zero](double v) { return v - zero; });
+}
+
+void add_products(Cases& cases) {
+  const Array a = cases.integers({2, 5, 7}, 0, 255), b = cases.integers({7, 4}, -128, 127);
+  const Array sums = matmul(less(a, 120), less(b, 3));
+  cases.add(
+      {.op = "MatMulInteger",
+       .inputs = {tensor_of(DType::kU8, a), tensor_of(DType::kI8, b), scalar(DType::kU8, 120), scalar(DType::kI8, 3)},
+       .expected = sums,
+       .dtype = DType::kI32});
+}
+
+void add_convolutions(Cases& cases) {
+  const Array x = cases.integers({2, 4, 6, 5}, 0, 255), w = cases.integers({6, 2, 3, 2}, -128, 127);
+  const ConvParameters p{.strides = {2, 1}, .dilations = {1, 2}, .pads = {1, 0, 1, 2}, .group = 2};
+  const Attributes attributes{{"strides", std::vector<int64_t>{2, 1}},
+                              {"dilations", std::vector<int64_t>{1, 2}},
+                              {"pads", std::vector<int64_t>{1, 0, 1, 2}},
+                              {"group", int64_t{2}}};
+  cases.add({.op = "ConvInteger",
+             .attributes = attributes,
+             .inputs = {tensor_of(DType::kU8, x), tensor_of(DType::kI8, w), scalar(DType::kU8, 120)},
+             .expected = conv(less(x, 120), w, nullptr, p),
+             .dtype = DType::kI32});
+}
+
+// A range of 255 quarters, so that the scale is one quarter.
+void add_dynamic(Cases& cases) {
+  Array x = cases.integers({3, 40}, -80, 175);
+  x.values[7] = -80;
+  x.values[19] = 175;
+  cases.add({.op = "DynamicQuantizeLinear",
+             .inputs = {f32_tensor(map(x, [](double v) { return v / 4; }))},
+             .expected = map(x, [](double v) { return v + 80; }),
+             .dtype = DType::kU8,
+             .more = {{{{}, {0.25}}, DType::kF32}, {{{}, {80}}, DType::kU8}}});
+}
+
 }  // namespace
 
 void add_quant_cases(Cases& cases) {
+  add_products(cases);
+  add_convolutions(cases);
+  add_dynamic(cases);
   const Range ranges[] = {{DType::kU8, 0, 255, 128},
                           {DType::kI8, -128, 127, 3},
                           {DType::kU16, 0, 65535, 9},

@@ -134,14 +134,17 @@ void add_running_sums(Cases& cases) {
   for (int64_t axis = 0; axis < 3; ++axis) {
     for (bool exclusive : {false, true}) {
       for (bool reverse : {false, true}) {
-        Array y = x;
+        Array y = x, products = x;
         for_each_index(x.shape, [&](const Shape& i) {
           y.at(i) = 0;
+          products.at(i) = 1;
           for (int64_t k = 0; k < x.shape[static_cast<size_t>(axis)]; ++k) {
             Shape from = i;
             from[static_cast<size_t>(axis)] = k;
             const int64_t ahead = reverse ? k - i[static_cast<size_t>(axis)] : i[static_cast<size_t>(axis)] - k;
-            if (ahead > 0 || (ahead == 0 && !exclusive)) y.at(i) += x.at(from);
+            if (ahead < 0 || (ahead == 0 && exclusive)) continue;
+            y.at(i) += x.at(from);
+            products.at(i) *= x.at(from);
           }
         });
         cases.add({.op = "CumSum",
@@ -151,6 +154,13 @@ void add_running_sums(Cases& cases) {
                    .expected = y,
                    .roundings = 10,
                    .floor = 18});
+        cases.add({.op = "CumProd",
+                   .opset = 26,
+                   .attributes = {{"exclusive", int64_t{exclusive}}, {"reverse", int64_t{reverse}}},
+                   .inputs = {f32_tensor(x), scalar(DType::kI64, static_cast<double>(axis))},
+                   .constant = {false, true},
+                   .expected = products,
+                   .roundings = 10});
       }
     }
   }
