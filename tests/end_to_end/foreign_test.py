@@ -41,6 +41,14 @@ def bias_gelu(path):
     return lambda x: np.vectorize(lambda v: 0.5 * v * (1 + math.erf(v / math.sqrt(2))))(x + bias)
 
 
+def relu(path):
+    """y = max(x, 0), which native runs too."""
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])], "relu", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])])
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path)
+
+
 def doubled(path):
     """y = 2 x, as OpenVINO's own format."""
     from openvino import opset13 as ops
@@ -70,6 +78,10 @@ class Foreign(unittest.TestCase):
             gelu = bias_gelu(os.path.join(repository, "gelu", "1", "model.onnx"))
             write_config(os.path.join(repository, "doubled"), 'default_model_filename: "model.xml"')
             doubled(os.path.join(repository, "doubled", "1", "model.xml"))
+            for name, executor in (("forced", "openvino"), ("native", "auto")):
+                write_config(os.path.join(repository, name),
+                             f'parameters {{ key: "executor" value {{ string_value: "{executor}" }} }}')
+                relu(os.path.join(repository, name, "1", "model.onnx"))
             flags = [f"--openvino-dir={os.path.dirname(openvino.__file__)}"]
             with Server([repository], *flags) as server:
                 x = np.random.default_rng(1).normal(size=(3, 8)).astype(np.float32)
@@ -77,6 +89,13 @@ class Foreign(unittest.TestCase):
                     np.testing.assert_allclose(infer(server, "gelu", x), gelu(x), atol=1e-5)
                 x = np.arange(8, dtype=np.float32).reshape(2, 4)
                 np.testing.assert_array_equal(infer(server, "doubled", x), 2 * x)
+                version = openvino.__version__.split("-")[0]
+                for model, executor in (("forced", f"openvino {version}"), ("native", "native")):
+                    np.testing.assert_array_equal(infer(server, model, x - 3), np.maximum(x - 3, 0))
+                    metadata = ask(server, f"v2/models/{model}")
+                    self.assertEqual(metadata["parameters"]["executor"], executor)
+                    self.assertGreaterEqual(metadata["parameters"]["longest_step_us"], 0)
+                    self.assertIn(f'motet_model_executor{{executor="{executor}",model="{model}",version="1"}} 1', server.metrics_text())
                 metadata = ask(server, "v2/models/doubled")
                 self.assertEqual(metadata["platform"], "openvino")
                 self.assertEqual(metadata["outputs"], [{"name": "y", "datatype": "FP32", "shape": [-1, 4]}])

@@ -153,7 +153,9 @@ void print_text(const Subject& s) {
       std::cout << e.refusal << '\n';
     }
   }
-  std::cout << "sharing  runs in the server's process: models served together share its fate\n\n";
+  std::cout << "sharing  runs in the server's process: models served together share its fate"
+            << (s.program->executor() == "native" ? "" : "; on more cores than one in a child process of its own")
+            << "\n\n";
   term::Table passes({"pass", "rewrites", "us", "state"});
   for (const auto& report : s.program->passes())
     passes.row({report.name, std::to_string(report.rewrites), number(report.took.seconds() * 1e6, 0),

@@ -320,7 +320,9 @@ Result<std::vector<brain::Loaded>> Loader::compile_known(Instance& instance, con
 }
 
 Status Loader::read(Instance& instance) const {
-  MOTET_ASSIGN(instance.model, engine::Model::load(instance.model_file, {.cache_dir = loading_.cache_dir}));
+  MOTET_ASSIGN(std::string executor, repo::executor_of(*instance.source.config));
+  MOTET_ASSIGN(instance.model, engine::Model::load(instance.model_file,
+                                                   {.executor = std::move(executor), .cache_dir = loading_.cache_dir}));
   auto served = repo::finish_config(instance.source, signature_of(*instance.model));
   if (!served.ok()) return served.error();
   instance.config = served->config;

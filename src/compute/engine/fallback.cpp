@@ -27,7 +27,7 @@ size_t bytes_of(const fs::path& path) {
 }
 
 Result<std::unique_ptr<ForeignPrograms>> open_foreign(const std::string& name, const fs::path& path,
-                                                      const KnownPorts* known) {
+                                                      const KnownModel* known) {
   MOTET_ASSIGN(auto executor, find_foreign(name, path));
   MOTET_ASSIGN(auto model, executor->load(path, known));
   return std::make_unique<ForeignPrograms>(std::move(executor), std::move(model));
@@ -36,6 +36,16 @@ Result<std::unique_ptr<ForeignPrograms>> open_foreign(const std::string& name, c
 Result<std::shared_ptr<Model>> load_foreign(const std::string& name, const fs::path& path) {
   MOTET_ASSIGN(auto programs, open_foreign(name, path, nullptr));
   return make_foreign_model(std::move(programs), bytes_of(path));
+}
+
+void add_ops(const graph::Graph& graph, std::set<std::string>& ops) {
+  for (const graph::Node& node : graph.nodes) {
+    ops.insert(node.op);
+    for (const auto& [key, attribute] : node.attributes)
+      if (const auto* body = std::get_if<std::shared_ptr<const graph::Graph>>(&attribute);
+          body != nullptr && *body != nullptr)
+        add_ops(**body, ops);
+  }
 }
 
 Error both(const Error& native, const Error& foreign) {
@@ -83,7 +93,8 @@ class FallbackModel final : public Model {
   Status open(ForeignPrograms*& foreign) {
     std::lock_guard lock(mutex_);
     if (!foreign_) {
-      KnownPorts known{inputs(), outputs()};
+      KnownModel known{inputs(), outputs(), {}};
+      add_ops(*source().graph, known.ops);
       MOTET_ASSIGN(foreign_, open_foreign("auto", path_, &known));
     }
     foreign = foreign_.get();

@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -70,9 +71,10 @@ class ForeignModel {
                                                              const ForeignOptions& options) = 0;
 };
 
-// Names and order that a model's tensors have for us, where the native reader has read the file too.
-struct KnownPorts {
+// What the native reader has read of the file: names and order of the model's tensors, and its ops, bodies included.
+struct KnownModel {
   std::vector<Port> inputs, outputs;
+  std::set<std::string> ops;
 };
 
 class ForeignExecutor {
@@ -85,7 +87,7 @@ class ForeignExecutor {
   // Whether files of this name are of a format that it reads.
   virtual bool reads(const std::filesystem::path& path) const = 0;
   // `known` may be null. REQUIRES: open() has succeeded.
-  virtual Result<std::shared_ptr<ForeignModel>> load(const std::filesystem::path& path, const KnownPorts* known) = 0;
+  virtual Result<std::shared_ptr<ForeignModel>> load(const std::filesystem::path& path, const KnownModel* known) = 0;
 };
 
 // The installed executors, in order of preference; one takes the place of another of its name. Any thread.

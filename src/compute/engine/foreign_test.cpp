@@ -80,7 +80,7 @@ class AddOne final : public ForeignExecutor {
   bool reads(const std::filesystem::path& path) const override {
     return path.extension() == ".onnx" || path.extension() == ".one";
   }
-  Result<std::shared_ptr<ForeignModel>> load(const std::filesystem::path&, const KnownPorts*) override {
+  Result<std::shared_ptr<ForeignModel>> load(const std::filesystem::path&, const KnownModel*) override {
     ++loads;
     return std::shared_ptr<ForeignModel>(std::make_shared<AddOneModel>(endless));
   }

@@ -165,6 +165,11 @@ Result<std::unique_ptr<Child>> Children::take(const std::vector<int>& cpus) {
   return Child::start(options_, cpus);
 }
 
+bool Children::has(const std::vector<int>& cpus) {
+  std::lock_guard lock(mutex_);
+  return std::any_of(idle_.begin(), idle_.end(), [&](const auto& child) { return child->cpus() == cpus; });
+}
+
 void Children::give(std::unique_ptr<Child> child) {
   if (!child->alive()) return;
   std::lock_guard lock(mutex_);

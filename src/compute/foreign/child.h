@@ -77,6 +77,8 @@ class Children {
 
   // An idle child on these CPUs; else a new one, in the place of an idle one on others.
   Result<std::unique_ptr<Child>> take(const std::vector<int>& cpus);
+  // Whether take() would find one.
+  bool has(const std::vector<int>& cpus);
   // Keeps a child that is alive for the next run.
   void give(std::unique_ptr<Child> child);
 

@@ -32,6 +32,17 @@ constexpr std::array<std::pair<ov::ov_element_type_e, DType>, 13> kElementTypes 
                                                                                     {18, DType::kU32},
                                                                                     {19, DType::kU64}}};
 
+// The others, for reasons of refusals.
+constexpr std::pair<ov::ov_element_type_e, std::string_view> kOtherTypes[] = {
+    {0, "dynamic"}, {6, "i4"},      {11, "u1"},     {12, "u2"},     {13, "u3"},     {14, "u4"},    {15, "u6"},
+    {20, "nf4"},    {21, "f8e4m3"}, {22, "f8e5m2"}, {23, "string"}, {24, "f4e2m1"}, {25, "f8e8m0"}};
+
+std::string type_text(ov::ov_element_type_e type) {
+  for (const auto& [number, name] : kOtherTypes)
+    if (number == type) return std::string(name);
+  return "number " + std::to_string(type) + " of OpenVINO's";
+}
+
 std::optional<DType> dtype_of(ov::ov_element_type_e type) {
   for (const auto& [number, dtype] : kElementTypes)
     if (number == type) return dtype;
@@ -76,8 +87,8 @@ Result<Port> port_of(const ov::Api& api, const ov::ov_output_const_port_t* port,
   MOTET_RETURN_IF_ERROR(api.check(api.ov_port_get_element_type(port, &type), "type of '" + result.name + "'"));
   auto dtype = dtype_of(type);
   if (!dtype)
-    return unsupported("openvino: '" + result.name + "' has element type " + std::to_string(type) +
-                       " of OpenVINO's; accepted are bool, bf16, f16, f32, f64 and integers of 8 to 64 bits");
+    return unsupported("openvino: '" + result.name + "' has element type " + type_text(type) +
+                       "; accepted are bool, bf16, f16, f32, f64 and integers of 8 to 64 bits");
   result.dtype = *dtype;
   ov::ov_partial_shape_t shape{};
   MOTET_RETURN_IF_ERROR(api.check(api.ov_port_get_partial_shape(port, &shape), "shape of '" + result.name + "'"));

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "compute/device/pool.h"
 
 namespace motet::foreign {
@@ -82,6 +83,7 @@ class ChildRun final : public ForeignRun {
       if (cancelled_) return Error{Code::kCancelled, "openvino: cancelled"};
       reusable_ = child_->alive();
     }
+    if (!reusable_) step_.start_soon();
     MOTET_ASSIGN(std::string bytes, std::move(*answer));
     MOTET_ASSIGN(Ran ran, decode_ran(bytes));
     MOTET_RETURN_IF_ERROR(child_->memory().follow(ran.memory));
@@ -172,10 +174,13 @@ Result<std::shared_ptr<const engine::ForeignStep>> OpenVinoStep::compile(std::sh
 // The same in a child: on all cores, and what the copy there takes.
 Status OpenVinoStep::measure(const engine::ForeignOptions& options) {
   if (max_width_ <= 1 || !options.calibrate) return {};
+  SteadyClock clock;
+  Nanos begin = clock.now();
   MOTET_ASSIGN(auto child, model_->children.take(first_cpus(max_width_)));
   child->ask(question(true));
   auto answer = child->answer(-1);
   while (!answer) answer = child->answer(-1);
+  start_cost_ = clock.now() - begin;
   MOTET_ASSIGN(std::string bytes, std::move(*answer));
   MOTET_ASSIGN(Measured measured, decode_measured(bytes));
   on_all_ = measured.predicted;
@@ -192,6 +197,19 @@ Nanos OpenVinoStep::predicted(int width) const {
   double all = static_cast<double>(on_all_.value);
   double share = (one - all) / (1.0 - 1.0 / max_width_);
   return Nanos(static_cast<int64_t>(one - share * (1.0 - 1.0 / std::min(width, max_width_))));
+}
+
+bool OpenVinoStep::worth_a_start(int width) const {
+  std::lock_guard lock(mutex_);
+  lost_ += std::max(Nanos(0), predicted(1) - predicted(width));
+  if (lost_ < start_cost_) return false;
+  lost_ = Nanos(0);
+  return true;
+}
+
+void OpenVinoStep::start_soon() const {
+  std::lock_guard lock(mutex_);
+  lost_ = start_cost_;
 }
 
 Result<std::unique_ptr<Compiled>> OpenVinoStep::take_copy() const {
@@ -216,13 +234,13 @@ Result<std::unique_ptr<ForeignRun>> OpenVinoStep::start(std::span<const TensorVi
                                                         std::span<const TensorView> outputs, device::Team& team) const {
   std::vector<TensorView> ordered;
   for (size_t ours : input_of_) ordered.push_back(inputs[ours]);
-  int width = std::min(team.width(), max_width_);
-  if (width <= 1) {
+  const int width = std::min(team.width(), max_width_);
+  std::vector<int> cpus = team.cpus();
+  if (cpus.empty()) cpus = first_cpus(width);
+  if (width <= 1 || (!model_->children.has(cpus) && !worth_a_start(width))) {
     MOTET_ASSIGN(auto copy, take_copy());
     return std::unique_ptr<ForeignRun>(std::make_unique<LocalRun>(*this, std::move(copy), std::move(ordered), outputs));
   }
-  std::vector<int> cpus = team.cpus();
-  if (cpus.empty()) cpus = first_cpus(width);
   MOTET_ASSIGN(auto child, model_->children.take(cpus));
   auto run = std::make_unique<ChildRun>(*this, std::move(child), outputs);
   MOTET_RETURN_IF_ERROR(run->begin(ordered));

@@ -49,12 +49,17 @@ class OpenVinoStep final : public engine::ForeignStep {
   // For its runs.
   Result<std::unique_ptr<Compiled>> take_copy() const;
   void give_copy(std::unique_ptr<Compiled> copy) const;
+  // A child has crashed: the next run that wants one starts one, whatever it costs.
+  void start_soon() const;
   OpenedModel& model() const { return *model_; }
   Compile question(bool calibrate) const { return {program_, shapes_, precision_, calibrate}; }
 
  private:
   OpenVinoStep() = default;
   Status measure(const engine::ForeignOptions& options);
+  // Whether a run on `width` cores, for which there is no child, should start one. Until as much time has been lost
+  // without one as a start takes, such runs do with one core (the ski-rental rule: twice the least cost at the most).
+  bool worth_a_start(int width) const;
 
   // Constant after compile().
   std::shared_ptr<OpenedModel> model_;
@@ -66,9 +71,11 @@ class OpenVinoStep final : public engine::ForeignStep {
   int max_width_ = 1;
   Bytes bytes_, run_bytes_;
   Nanos on_one_, on_all_;
+  Nanos start_cost_;  // of a child, with the model read and compiled; 0 until measured
 
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Compiled>> idle_;  // guarded by mutex_
+  mutable Nanos lost_;                                   // since the last start; guarded by mutex_
 };
 
 }  // namespace motet::foreign

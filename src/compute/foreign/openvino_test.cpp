@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -100,6 +101,23 @@ TEST_F(OpenVino, AChildGivesTheSameAnswer) {
   for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-3) << i;
 }
 
+TEST_F(OpenVino, AnotherPartitionGetsAChildOnceThatPays) {
+  std::vector<int> cpus = device::read_cpu_budget().cpus;
+  if (cpus.size() < 2) GTEST_SKIP() << "skipped: this machine has one CPU";
+  cpus.resize(2);
+  auto step = compile(kMobileNet, {{1, 3, 224, 224}}, 2, true);
+  const std::vector<int> first = test::children();
+  ASSERT_EQ(first.size(), 1u);
+  test::Tensors tensors(*step);
+  OnCpus same(cpus), other({cpus[1], cpus[0]});  // in another order: not the CPUs of the child
+  ASSERT_TRUE(test::run(*step, tensors, other).ok());
+  EXPECT_EQ(test::children(), first) << "one run is not worth a start: it did with one core";
+  Tensor alone = Tensor::zeros(DType::kF32, {1, 1000});
+  std::memcpy(alone.view().data, tensors.out[0].data, tensors.out[0].bytes());
+  ASSERT_TRUE(test::run(*step, tensors, same).ok());
+  for (size_t i = 0; i < 1000; ++i) ASSERT_NEAR(alone.view().as<float>()[i], tensors.out[0].as<float>()[i], 1e-3) << i;
+}
+
 TEST_F(OpenVino, RunsAtOnceHaveCopiesOfTheirOwn) {
   auto step = compile(kMobileNet, {{1, 3, 224, 224}}, 1);
   test::Tensors a(*step), b(*step);
@@ -117,7 +135,7 @@ TEST_F(OpenVino, ACrashOfTheChildFailsTheQueryAndAnotherIsStarted) {
   std::vector<int> cpus = device::read_cpu_budget().cpus;
   if (cpus.size() < 2) GTEST_SKIP() << "skipped: this machine has one CPU";
   cpus.resize(2);
-  auto step = compile(kMobileNet, {{4, 3, 224, 224}}, 2);
+  auto step = compile(kMobileNet, {{4, 3, 224, 224}}, 2, true);
   test::Tensors tensors(*step);
   OnCpus two(cpus);
   ASSERT_TRUE(test::run(*step, tensors, two).ok());
@@ -131,6 +149,7 @@ TEST_F(OpenVino, ACrashOfTheChildFailsTheQueryAndAnotherIsStarted) {
     EXPECT_NE(ended.error().message.find("signal 11"), std::string::npos) << ended.error().message;
   }
   EXPECT_TRUE(test::run(*step, tensors, two).ok());
+  ASSERT_EQ(test::children().size(), 1u) << "in a child again, not in the process that must not crash";
   const int idle = test::children()[0];
   kill(idle, SIGKILL);
   while (!test::ended(idle)) std::this_thread::yield();

@@ -120,6 +120,8 @@ std::string describe_field_lists() {
       "time |\n"
       "| `slo_attainment` | 0.99 | above 0, at most 1 | the share of requests promised within it |\n"
       "| `allow_padding` | false | true, false | a batch may be filled up to a compiled size |\n"
+      "| `executor` | auto | auto, native, openvino | what runs the model; auto: the native engine, and an installed "
+      "OpenVINO for what it refuses; see foreign.md |\n"
       "| `precision` | `--precision`, exact | exact, bf16, int8, auto | how far answers may depart from fp32; see "
       "precision.md |\n"
       "| `precision_max_error` | `--precision-max-error`, 0.05 | above 0, at most 1 | the measured error above which "

@@ -47,6 +47,7 @@ Status read_parameters(const inference::ModelConfig& config, ServingSettings& ou
     if (*text != "true" && *text != "false") return bad_parameter("allow_padding", *text, "\"true\" or \"false\"");
     out.allow_padding = *text == "true";
   }
+  MOTET_ASSIGN(out.executor, executor_of(config));
   if (const std::string* text = parameter(config, "precision")) {
     out.precision = precision_wish_of(*text);
     if (!out.precision) return bad_parameter("precision", *text, "\"exact\", \"bf16\", \"int8\" or \"auto\"");
@@ -125,6 +126,14 @@ std::optional<PrecisionWish> precision_wish_of(std::string_view name) {
        {PrecisionWish::kExact, PrecisionWish::kBf16, PrecisionWish::kInt8, PrecisionWish::kAutomatic})
     if (precision_wish_name(wish) == name) return wish;
   return std::nullopt;
+}
+
+Result<std::string> executor_of(const inference::ModelConfig& config) {
+  const std::string* text = parameter(config, "executor");
+  if (text == nullptr) return std::string("auto");
+  if (*text != "auto" && *text != "native" && *text != "openvino")
+    return bad_parameter("executor", *text, "\"auto\", \"native\" or \"openvino\"");
+  return *text;
 }
 
 Result<ServingSettings> serving_settings(const inference::ModelConfig& config) {

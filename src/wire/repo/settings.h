@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct ServingSettings {
   Nanos slo = kNever;                         // parameters slo_ms
   double slo_attainment = 0.99;               // parameters slo_attainment
   bool allow_padding = false;                 // parameters allow_padding
+  std::string executor = "auto";              // parameters executor: auto, native, openvino
   std::optional<PrecisionWish> precision;     // parameters precision; absent: the server's default
   std::optional<double> precision_max_error;  // parameters precision_max_error; absent: the server's default
   bool dynamic_batching = false;
@@ -44,6 +46,9 @@ struct ServingSettings {
   bool allow_timeout_override = false;
   friend bool operator==(const ServingSettings&, const ServingSettings&) = default;
 };
+
+// What is to run the model, by the parameter executor: known before the model is read. An Error names the value.
+Result<std::string> executor_of(const inference::ModelConfig& config);
 
 // An Error names the field, its value and the accepted range.
 Result<ServingSettings> serving_settings(const inference::ModelConfig& config);

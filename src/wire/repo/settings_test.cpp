@@ -25,10 +25,10 @@ TEST(Settings, AnEmptyConfigPromisesNothing) {
 }
 
 TEST(Settings, ReadsEverythingThatDecides) {
-  auto s =
-      settings(parameter("slo_ms", "12.5") + parameter("slo_attainment", "0.999") + parameter("allow_padding", "true") +
-               parameter("precision", "bf16") + parameter("precision_max_error", "0.02") +
-               parameter("recipe", "photo") + R"(max_batch_size: 8 dynamic_batching {
+  auto s = settings(parameter("slo_ms", "12.5") + parameter("slo_attainment", "0.999") +
+                    parameter("allow_padding", "true") + parameter("executor", "native") +
+                    parameter("precision", "bf16") + parameter("precision_max_error", "0.02") +
+                    parameter("recipe", "photo") + R"(max_batch_size: 8 dynamic_batching {
       preferred_batch_size: [ 8, 4, 8 ] max_queue_delay_microseconds: 100 preserve_ordering: true priority_levels: 3 default_priority_level: 2
       default_queue_policy { max_queue_size: 5 default_timeout_microseconds: 9 allow_timeout_override: true } })");
   ASSERT_TRUE(s.ok()) << s.error().message;
@@ -37,6 +37,7 @@ TEST(Settings, ReadsEverythingThatDecides) {
   expected.slo = Nanos(12'500'000);
   expected.slo_attainment = 0.999;
   expected.allow_padding = true;
+  expected.executor = "native";
   expected.precision = PrecisionWish::kBf16;
   expected.precision_max_error = 0.02;
   expected.dynamic_batching = true;
@@ -62,6 +63,7 @@ TEST(Settings, ErrorsNameTheValueAndTheRange) {
       {parameter("slo_attainment", "1.01"), "slo_attainment is \"1.01\"; accepted is a share above 0 and at most 1"},
       {parameter("slo_attainment", "0"), "slo_attainment is \"0\""},
       {parameter("allow_padding", "yes"), "allow_padding is \"yes\"; accepted is \"true\" or \"false\""},
+      {parameter("executor", "tvm"), "executor is \"tvm\"; accepted is \"auto\", \"native\" or \"openvino\""},
       {parameter("precision", "fp16"), "precision is \"fp16\"; accepted is \"exact\", \"bf16\", \"int8\" or \"auto\""},
       {parameter("precision_max_error", "2"), "precision_max_error is \"2\"; accepted is a share"},
       {"max_batch_size: -1", "max_batch_size is -1"},
