@@ -5,10 +5,9 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "compute/engine/cut.h"
 #include "compute/engine/dynamic.h"
 #include "compute/engine/lowering.h"
-#include "compute/engine/survey.h"
-#include "compute/engine/tuning.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/registry.h"
 
@@ -17,10 +16,6 @@ namespace {
 
 using graph::Graph;
 using ops::Layout;
-
-// Time for one candidate layout, and for the calibration of the program chosen. Short programs get several rounds in
-// it.
-constexpr Nanos kMeasureBudget = Nanos::from_millis(150);
 
 Shape declared_shape(const graph::Value& value) {
   Shape shape;
@@ -36,29 +31,6 @@ std::vector<Layout> candidates() {
   list.push_back(Layout::kNhwc);
   list.push_back(Layout::kRowMajor);
   return list;
-}
-
-// The parts that a second lowering should plan steps with: one where parts meet at a barrier; more where a unit is
-// longer than the quantum.
-std::map<std::string, int> corrected_parts(const CompiledProgram& program, const Survey& survey, bool timed) {
-  constexpr int kMostParts = 1024;
-  std::map<std::string, int> parts;
-  for (size_t i = 0; i < program.body.size(); ++i) {
-    const Step& step = program.body[i];
-    const StepSurvey& surveyed = survey.steps[i];
-    for (size_t side = 0; side < surveyed.sides.size(); ++side)
-      if (!surveyed.sides[side].steps.empty())
-        parts.merge(corrected_parts(*step.branch->taken[side], surveyed.sides[side], timed));
-    if (step.branch) continue;
-    if (surveyed.barrier && step.parts > 1) parts[step.key] = 1;
-    if (!timed || surveyed.barrier || !surveyed.sliceable || surveyed.units.total < step.parts) continue;
-    Nanos longest;
-    for (Nanos time : surveyed.times) longest = std::max(longest, time);
-    if (longest <= program.quantum) continue;
-    int times_more = static_cast<int>(longest.value * 2 / std::max<int64_t>(1, program.quantum.value)) + 1;
-    if (step.parts * times_more <= kMostParts) parts[step.key] = step.parts * times_more;
-  }
-  return parts;
 }
 
 std::string convolutions_key(Precision precision) { return "convolutions " + std::string(precision_name(precision)); }
@@ -84,75 +56,6 @@ std::optional<ConvolutionChoice> choice_before(const ModelCache& cache, Precisio
     return choice;
   }
   return std::nullopt;
-}
-
-// Lowered, with its kernels' code generated and weights packed by as many threads as the program is wide.
-Result<std::shared_ptr<CompiledProgram>> lower_finished(const std::shared_ptr<const Graph>& graph,
-                                                        const LoweringOptions& lowering) {
-  MOTET_ASSIGN(auto program, lower(graph, lowering));
-  MOTET_RETURN_IF_ERROR(finish(*program, lowering.max_width));
-  return program;
-}
-
-struct Cut {
-  std::shared_ptr<CompiledProgram> program;
-  Nanos total = kNever;  // as surveyed
-};
-
-// Where what is measured of a program is kept.
-struct Memo {
-  ModelCache& cache;
-  const std::vector<Shape>& shapes;
-  const CompileOptions& options;
-
-  std::string key(const LoweringOptions& lowering) const {
-    std::string text = program_key(shapes, options, lowering.preferred);
-    if (lowering.all_winograd) text += " winograd";
-    for (const std::string& step : lowering.winograd) text += '\n' + step;
-    return text;
-  }
-};
-
-// The program cut as it was in an earlier process; nothing if that is not known well enough.
-Result<std::optional<Cut>> lower_as_before(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering,
-                                           bool timed, const Memo& memo) {
-  auto text = memo.cache.tuned(memo.key(lowering));
-  auto tuning = text ? tuning_of(*text) : std::nullopt;
-  if (!tuning || (timed && !tuning->timed)) return std::optional<Cut>();
-  lowering.parts = tuning->parts;
-  Cut cut;
-  MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
-  if (steps_text(*cut.program) != tuning->steps) return std::optional<Cut>();
-  cut_steps(*cut.program, tuning->survey);
-  cut.total = tuning->survey.total;
-  return std::optional<Cut>(std::move(cut));
-}
-
-// Lowers, surveys and cuts into slices; lowers once more where the survey asks for other parts.
-Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering, Nanos budget,
-                      const Memo& memo) {
-  const bool timed = budget > Nanos(0);
-  MOTET_ASSIGN(auto before, lower_as_before(graph, lowering, timed, memo));
-  if (before) return *std::move(before);
-  Cut cut;
-  MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
-  auto surveyed = survey(*cut.program, budget);
-  if (!surveyed) return cut;
-  auto corrected = corrected_parts(*cut.program, *surveyed, timed);
-  if (!corrected.empty()) {
-    for (const auto& [key, parts] : corrected) lowering.parts[key] = parts;
-    MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
-    auto barriers = *std::move(surveyed);
-    surveyed = survey(*cut.program, budget);
-    if (!surveyed) return cut;
-    for (size_t i = 0; i < surveyed->steps.size() && i < barriers.steps.size(); ++i)
-      surveyed->steps[i].barrier = surveyed->steps[i].barrier || barriers.steps[i].barrier;
-  }
-  cut_steps(*cut.program, *surveyed);
-  cut.total = surveyed->total;
-  Tuning tuning{timed, std::move(lowering.parts), *std::move(surveyed), steps_text(*cut.program)};
-  memo.cache.tune(memo.key(lowering), to_text(tuning));
-  return cut;
 }
 
 // The steps that Winograd's method makes clearly shorter, by the surveys of a program without and one with it.
@@ -184,19 +87,23 @@ Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<con
   for (Layout candidate : layouts) {
     lowering.preferred = candidate;
     lowering.winograd.clear();
-    MOTET_ASSIGN(Cut cut, lower_cut(graph, lowering, kMeasureBudget, memo));
+    MOTET_ASSIGN(Cut cut, lower_cut(graph, lowering, Care::kTimed, memo));
     std::shared_ptr<CompiledProgram> direct = cut.program;
     compare(std::move(cut));
     if (candidate != Layout::kNChw16c || lowering.precision != Precision::kExact) continue;
     lowering.all_winograd = true;
-    MOTET_ASSIGN(Cut everywhere, lower_cut(graph, lowering, kMeasureBudget, memo));
+    MOTET_ASSIGN(Cut everywhere, lower_cut(graph, lowering, Care::kTimed, memo));
     lowering.all_winograd = false;
     lowering.winograd = worth_winograd(*direct, *everywhere.program);
     if (lowering.winograd.empty()) continue;
-    MOTET_ASSIGN(Cut mixed, lower_cut(graph, lowering, kMeasureBudget, memo));
+    MOTET_ASSIGN(Cut mixed, lower_cut(graph, lowering, Care::kTimed, memo));
     compare(std::move(mixed));
   }
-  return best.program;
+  if (!choice) return best.program;
+  lowering.preferred = choice->layout;
+  lowering.winograd = choice->winograd;
+  MOTET_ASSIGN(Cut tightened, lower_cut(graph, lowering, Care::kTightened, memo));
+  return tightened.program;
 }
 
 // Refuses a precision for which this CPU has no instructions.
@@ -285,7 +192,7 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
     }
     weights.trim();
   } else {
-    MOTET_ASSIGN(Cut cut, lower_cut(shaped.graph, lowering, options.calibrate ? kMeasureBudget : Nanos(0), memo));
+    MOTET_ASSIGN(Cut cut, lower_cut(shaped.graph, lowering, options.calibrate ? Care::kTightened : Care::kQuick, memo));
     program = std::move(cut.program);
   }
   program->pass_reports = std::move(reports);

@@ -193,8 +193,9 @@ void cut_step(Step& step, StepInfo& info, const StepSurvey& surveyed, Nanos quan
     from = to;
   }
   info.slices = static_cast<int>(slices.ends.size());
-  info.loss = static_cast<double>((surveyed.outside * (info.slices - 1)).value) /
-              static_cast<double>(std::max<int64_t>(1, surveyed.total.value));
+  const Nanos whole = surveyed.whole > Nanos(0) ? surveyed.whole : surveyed.total;
+  const Nanos sliced = surveyed.total + surveyed.outside * (info.slices - 1);
+  info.loss = static_cast<double>((sliced - whole).value) / static_cast<double>(std::max<int64_t>(1, whole.value));
   if (slices.whole()) return;
   step.slices = std::move(slices);
 }

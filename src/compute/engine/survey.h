@@ -18,6 +18,7 @@ struct StepSurvey {
   device::UnitTable units;    // none for a branch
   std::vector<Nanos> times;   // per unit, the shortest of the rounds
   Nanos outside;              // what every slice spends again
+  Nanos whole;                // of the step planned in no more parts than cores; 0 if that was not looked at
   Nanos total;                // of the step, the shortest of the rounds; a branch: its longer side
   bool barrier = false;       // its parts met at one: units and times say nothing
   bool sliceable = true;      // false: a run unit by unit gave other results than a run whole

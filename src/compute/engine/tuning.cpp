@@ -7,7 +7,7 @@
 namespace motet::engine {
 namespace {
 
-constexpr std::string_view kFormat = "motet-tuning-1";
+constexpr std::string_view kFormat = "motet-tuning-2";
 constexpr int64_t kMost = int64_t{1} << 24;  // elements of any list
 constexpr int kDeepest = 64;                 // branches within branches
 
@@ -70,6 +70,7 @@ void write(const Survey& survey, Writer& out) {
   for (const StepSurvey& step : survey.steps) {
     out.number(step.outside.value);
     out.number(step.total.value);
+    out.number(step.whole.value);
     out.number(step.barrier ? 1 : 0);
     out.number(step.sliceable ? 1 : 0);
     out.number(step.units.total);
@@ -97,6 +98,7 @@ Survey read_survey(Reader& in, int depth) {
     StepSurvey step;
     step.outside = Nanos(in.number());
     step.total = Nanos(in.number());
+    step.whole = Nanos(in.number());
     step.barrier = in.number() != 0;
     step.sliceable = in.number() != 0;
     step.units.total = static_cast<int>(in.count());
@@ -132,7 +134,7 @@ void add_steps(const CompiledProgram& program, std::string& text) {
 std::string to_text(const Tuning& tuning) {
   Writer out;
   out.word(kFormat);
-  out.number(tuning.timed ? 1 : 0);
+  out.number(static_cast<int64_t>(tuning.care));
   out.word(tuning.steps);
   out.number(static_cast<int64_t>(tuning.parts.size()));
   for (const auto& [key, parts] : tuning.parts) {
@@ -147,7 +149,9 @@ std::optional<Tuning> tuning_of(std::string_view text) {
   Reader in(text);
   if (in.word() != kFormat) return std::nullopt;
   Tuning tuning;
-  tuning.timed = in.number() != 0;
+  const int64_t care = in.count();
+  if (care > static_cast<int64_t>(Care::kTightened)) in.fail();
+  tuning.care = static_cast<Care>(care);
   tuning.steps = in.word();
   for (int64_t count = in.count(); in.sound() && count > 0; --count) {
     std::string key = in.word();

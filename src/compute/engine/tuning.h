@@ -11,13 +11,14 @@
 
 #include "base/tensor/shape.h"
 #include "compute/engine/compiled.h"
+#include "compute/engine/cut.h"
 #include "compute/engine/program.h"
 #include "compute/engine/survey.h"
 
 namespace motet::engine {
 
 struct Tuning {
-  bool timed = false;                // surveyed over several rounds, not by one quick run
+  Care care = Care::kQuick;          // with which it was measured
   std::map<std::string, int> parts;  // LoweringOptions::parts
   Survey survey;
   std::string steps;  // of the program that was surveyed: steps_text()

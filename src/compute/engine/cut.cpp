@@ -1,0 +1,193 @@
+#include "compute/engine/cut.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "compute/engine/survey.h"
+#include "compute/engine/tuning.h"
+
+namespace motet::engine {
+namespace {
+
+using graph::Graph;
+
+// Time for one survey. Short programs get several rounds in it.
+constexpr Nanos kMeasureBudget = Nanos::from_millis(150);
+
+Nanos budget_of(Care care) { return care == Care::kQuick ? Nanos(0) : kMeasureBudget; }
+
+Nanos longest_unit(const StepSurvey& step) {
+  return step.times.empty() ? step.total : *std::max_element(step.times.begin(), step.times.end());
+}
+
+// The parts that a second lowering should plan steps with: one where parts meet at a barrier; more where a unit is
+// longer than the quantum.
+std::map<std::string, int> corrected_parts(const CompiledProgram& program, const Survey& survey, bool timed) {
+  constexpr int kMostParts = 1024;
+  std::map<std::string, int> parts;
+  for (size_t i = 0; i < program.body.size(); ++i) {
+    const Step& step = program.body[i];
+    const StepSurvey& surveyed = survey.steps[i];
+    for (size_t side = 0; side < surveyed.sides.size(); ++side)
+      if (!surveyed.sides[side].steps.empty())
+        parts.merge(corrected_parts(*step.branch->taken[side], surveyed.sides[side], timed));
+    if (step.branch) continue;
+    if (surveyed.barrier && step.parts > 1) parts[step.key] = 1;
+    if (!timed || surveyed.barrier || !surveyed.sliceable || surveyed.units.total < step.parts) continue;
+    const Nanos longest = longest_unit(surveyed);
+    if (longest <= program.quantum) continue;
+    int times_more = static_cast<int>(longest.value * 2 / std::max<int64_t>(1, program.quantum.value)) + 1;
+    if (step.parts * times_more <= kMostParts) parts[step.key] = step.parts * times_more;
+  }
+  return parts;
+}
+
+// Lowered, with its kernels' code generated and weights packed by as many threads as the program is wide.
+Result<std::shared_ptr<CompiledProgram>> lower_finished(const std::shared_ptr<const Graph>& graph,
+                                                        const LoweringOptions& lowering) {
+  MOTET_ASSIGN(auto program, lower(graph, lowering));
+  MOTET_RETURN_IF_ERROR(finish(*program, lowering.max_width));
+  return program;
+}
+
+// The program cut as it was in an earlier process; nothing if that is not known well enough.
+Result<std::optional<Cut>> lower_as_before(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering,
+                                           Care care, const Memo& memo) {
+  auto text = memo.cache.tuned(memo.key(lowering));
+  auto tuning = text ? tuning_of(*text) : std::nullopt;
+  if (!tuning || tuning->care < care) return std::optional<Cut>();
+  lowering.parts = tuning->parts;
+  Cut cut;
+  MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
+  if (steps_text(*cut.program) != tuning->steps) return std::optional<Cut>();
+  cut_steps(*cut.program, tuning->survey);
+  cut.total = tuning->survey.total;
+  return std::optional<Cut>(std::move(cut));
+}
+
+// Parts cost something where a kernel blocks its work for them. Steps that take clearly longer in their parts than
+// whole are tried with fewer, just enough for the quantum; each keeps what was shortest. Changes `parts` and
+// `surveyed`, which stay those of one program; true if they did change.
+class Tightening {
+ public:
+  Tightening(std::shared_ptr<const Graph> graph, LoweringOptions lowering)
+      : graph_(std::move(graph)), lowering_(std::move(lowering)) {}
+
+  Result<bool> run(const CompiledProgram& program, std::map<std::string, int>& parts, Survey& surveyed) {
+    for (size_t i = 0; i < program.body.size(); ++i)
+      if (program.body[i].kernel && surveyed.steps[i].units.total > 1 && program.body[i].parts > lowering_.max_width)
+        steps_[program.body[i].key] = {program.body[i].parts, &surveyed.steps[i], Nanos(0), false};
+    if (steps_.empty()) return false;
+    MOTET_RETURN_IF_ERROR(time_whole());
+    // More than one quantum in a part is within it where a kernel has several regions of as many parts each.
+    for (double share : {0.9, 2.5, 1.6, 0.6}) MOTET_RETURN_IF_ERROR(try_fewer(share));
+    bool changed = false;
+    for (const auto& [key, step] : steps_) {
+      step.best->whole = step.whole;
+      if (!step.changed) continue;
+      parts[key] = step.parts;
+      changed = true;
+    }
+    surveyed.total = Nanos(0);
+    for (const StepSurvey& step : surveyed.steps) surveyed.total += step.total;
+    return changed;
+  }
+
+ private:
+  struct Candidate {
+    int parts = 1;
+    StepSurvey* best = nullptr;
+    Nanos whole;
+    bool changed = false;
+  };
+
+  // Calls f(candidate, its step, its survey) for the steps in question of a program lowered by `lowering`.
+  template <class F>
+  Status survey_with(const LoweringOptions& lowering, F&& f) {
+    MOTET_ASSIGN(auto program, lower_finished(graph_, lowering));
+    auto surveyed = survey(*program, kMeasureBudget);
+    if (!surveyed) return {};
+    for (size_t i = 0; i < program->body.size(); ++i)
+      if (auto found = steps_.find(program->body[i].key); found != steps_.end() && program->body[i].kernel)
+        f(found->second, program->body[i], surveyed->steps[i]);
+    return {};
+  }
+
+  Status time_whole() {
+    LoweringOptions whole = lowering_;
+    whole.quantum = kNever;
+    std::erase_if(whole.parts, [](const auto& known) { return known.second > 1; });
+    return survey_with(whole, [](Candidate& c, const Step&, const StepSurvey& s) { c.whole = s.total; });
+  }
+
+  // Parts of which each takes `share` of the quantum, if the work were one region and spread evenly.
+  Status try_fewer(double share) {
+    constexpr double kClearly = 1.02;
+    LoweringOptions fewer = lowering_;
+    std::map<std::string, int> tried;
+    for (const auto& [key, step] : steps_) {
+      fewer.parts[key] = step.parts;
+      if (static_cast<double>(step.best->total.value) < kClearly * static_cast<double>(step.whole.value)) continue;
+      double wanted = static_cast<double>(step.whole.value) / (share * static_cast<double>(lowering_.quantum.value));
+      int cores = lowering_.max_width;
+      int parts = (static_cast<int>(std::ceil(wanted)) + cores - 1) / cores * cores;
+      if (parts < step.parts) fewer.parts[key] = tried[key] = parts;
+    }
+    if (tried.empty()) return {};
+    return survey_with(fewer, [&](Candidate& c, const Step& step, const StepSurvey& s) {
+      if (!tried.contains(step.key) || s.barrier || !s.sliceable) return;
+      const bool fits = longest_unit(s) <= std::max(lowering_.quantum, longest_unit(*c.best));
+      if (!fits || s.total >= c.best->total) return;
+      c.parts = step.parts;
+      *c.best = s;
+      c.changed = true;
+    });
+  }
+
+  const std::shared_ptr<const Graph> graph_;
+  const LoweringOptions lowering_;
+  std::map<std::string, Candidate> steps_;  // by key
+};
+
+}  // namespace
+
+std::string Memo::key(const LoweringOptions& lowering) const {
+  std::string text = program_key(shapes, options, lowering.preferred);
+  if (lowering.all_winograd) text += " winograd";
+  for (const std::string& step : lowering.winograd) text += '\n' + step;
+  return text;
+}
+
+Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering, Care care,
+                      const Memo& memo) {
+  MOTET_ASSIGN(auto before, lower_as_before(graph, lowering, care, memo));
+  if (before) return *std::move(before);
+  Cut cut;
+  MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
+  auto surveyed = survey(*cut.program, budget_of(care));
+  if (!surveyed) return cut;
+  auto corrected = corrected_parts(*cut.program, *surveyed, care != Care::kQuick);
+  if (!corrected.empty()) {
+    for (const auto& [key, parts] : corrected) lowering.parts[key] = parts;
+    MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
+    auto barriers = *std::move(surveyed);
+    surveyed = survey(*cut.program, budget_of(care));
+    if (!surveyed) return cut;
+    for (size_t i = 0; i < surveyed->steps.size() && i < barriers.steps.size(); ++i)
+      surveyed->steps[i].barrier = surveyed->steps[i].barrier || barriers.steps[i].barrier;
+  }
+  if (care == Care::kTightened) {
+    MOTET_ASSIGN(bool changed, Tightening(graph, lowering).run(*cut.program, lowering.parts, *surveyed));
+    if (changed) {
+      MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
+    }
+  }
+  cut_steps(*cut.program, *surveyed);
+  cut.total = surveyed->total;
+  Tuning tuning{care, std::move(lowering.parts), *std::move(surveyed), steps_text(*cut.program)};
+  memo.cache.tune(memo.key(lowering), to_text(tuning));
+  return cut;
+}
+
+}  // namespace motet::engine
