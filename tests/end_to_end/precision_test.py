@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Precision as a client sees it, and the warm-up samples that it is measured on: against the built server."""
+import json
 import os
 import re
 import shutil
@@ -197,8 +198,12 @@ class Precision(PrecisionTest):
                 time.sleep(0.05)
             client.close()
             self.check_consistent(server, facts)
-        replay = subprocess.run([os.path.join(BUILD, "motet-replay"), recording], capture_output=True, text=True, timeout=60)
-        self.assertEqual(replay.returncode, 0, replay.stdout + replay.stderr)  # the switch is in the recording
+        replay = subprocess.run([os.path.join(BUILD, "motet-replay"), "--json", recording], capture_output=True, text=True, timeout=60)
+        self.assertEqual(replay.returncode, 0, replay.stdout + replay.stderr)  # the switch is in the recording:
+        if BF16:  # the exact programs went once nothing used them
+            events, actions = (json.loads(replay.stdout)[kind] for kind in ("events_by_kind", "actions_by_kind"))
+            self.assertEqual(events["Retired"], 1)
+            self.assertEqual(actions["Unload"], 2)  # and at the end the instance
 
     def test_the_servers_default_is_for_models_that_state_none(self):
         repository = self.repository(warmup=self.sample('input_data_file: "photo"'), files=[("photo", photo().tobytes())])

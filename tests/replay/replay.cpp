@@ -17,8 +17,8 @@ namespace {
 using namespace motet;
 
 constexpr std::array<std::string_view, std::variant_size_v<brain::Event>> kEvents = {
-    "Arrived", "Cancelled", "Progress",  "Finished", "Failed",
-    "Loaded",  "Unloaded",  "PlanReady", "Tick",     "ConfigChanged"};
+    "Arrived",  "Cancelled", "Progress", "Finished",      "Failed", "Loaded",
+    "Unloaded", "PlanReady", "Tick",     "ConfigChanged", "Retired"};
 constexpr std::array<std::string_view, std::variant_size_v<brain::Action>> kActions = {
     "Start", "Yield", "Resume", "Resize", "Kill", "Reply", "Shed", "Load", "Unload", "Plan", "WakeAt"};
 

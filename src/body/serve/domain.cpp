@@ -66,8 +66,8 @@ Domain::Domain(const DomainOptions& options, std::unique_ptr<brain::Loop> loop, 
       charged_bytes_(registry.gauge("motet_charged_bytes", "Memory charged to the domain's budget", {})),
       program_loads_(registry.counter("motet_program_loads_total",
                                       "Shapes of models whose programs were asked for by the serving loop", {})),
-      program_drops_(registry.counter("motet_program_drops_total",
-                                      "Shapes of models whose programs gave way to others", {})),
+      program_drops_(
+          registry.counter("motet_program_drops_total", "Shapes of models whose programs gave way to others", {})),
       runner_(pool, clock,
               registry.histogram("motet_step_seconds", "Time of one uninterrupted step on the cores", {},
                                  observe::latency_bounds_s()),
@@ -180,6 +180,10 @@ void Domain::step(const brain::Event& event) {
     carry_out(action);
   }
   settle(event);
+  if (const auto* loaded = std::get_if<brain::Loaded>(&event); loaded != nullptr && loaded->bucket != 0) {
+    const brain::Action refusal = brain::Unload{loaded->instance, loaded->bucket};
+    if (std::find(actions.begin(), actions.end(), refusal) == actions.end()) retire_replaced(*loaded);
+  }
   charged_bytes_.set(static_cast<double>(loop_->charged().value));
   if (!lifecycle) return;
   std::vector<brain::InstanceStatus> status = loop_->status();
@@ -208,6 +212,14 @@ void Domain::release_if_done(ExecutionId execution) {
   if (found == batches_.end() || !found->second.ended || found->second.unanswered > 0) return;
   batches_.erase(found);
   runner_.forget(execution);
+}
+
+void Domain::retire_replaced(const brain::Loaded& loaded) {
+  auto found = instances_.find(loaded.instance);
+  if (found == instances_.end()) return;
+  const Instance& instance = *found->second;
+  if (instance.bucket_precision(loaded.bucket) != instance.precision->current()) return;
+  for (brain::BucketId bucket : instance.replaced_by(loaded.bucket)) post(brain::Retired{loaded.instance, bucket});
 }
 
 Domain::Open Domain::take(QueryId query) {

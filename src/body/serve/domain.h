@@ -102,6 +102,9 @@ class Domain {
   void settle(const brain::Event& event);  // after the actions: notes what the event ended
   Open take(QueryId query);                // out of the open ones, as answered
   void release_if_done(ExecutionId execution);
+  // If the bucket is of the precision that its model runs at now: tells the loop that those of others are not used any
+  // more.
+  void retire_replaced(const brain::Loaded& loaded);
   void carry_out(const brain::Action& action);
   void start_execution(const brain::Start& action);
   void reply(const brain::Reply& action);

@@ -61,6 +61,16 @@ engine::Precision Instance::bucket_precision(brain::BucketId bucket) const {
   return found->second.precision;
 }
 
+std::vector<brain::BucketId> Instance::replaced_by(brain::BucketId bucket) const {
+  std::lock_guard lock(mutex_);
+  std::vector<brain::BucketId> replaced;
+  auto found = buckets_.find(bucket);
+  if (found == buckets_.end() || found->second.programs.empty()) return replaced;
+  for (const auto& [id, other] : buckets_)
+    if (id != bucket && other.shapes == found->second.shapes && !other.programs.empty()) replaced.push_back(id);
+  return replaced;
+}
+
 std::vector<BucketShapes> Instance::shapes_lacking(engine::Precision precision) const {
   std::lock_guard lock(mutex_);
   std::set<BucketShapes> others, own;

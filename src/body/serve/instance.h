@@ -68,6 +68,8 @@ class Instance {
   Status add_bucket(const Route& route, const BucketShapes& shapes);
   BucketShapes bucket_shapes(brain::BucketId bucket) const;
   engine::Precision bucket_precision(brain::BucketId bucket) const;
+  // The buckets of other precisions for the shapes of this one, as far as they have programs.
+  std::vector<brain::BucketId> replaced_by(brain::BucketId bucket) const;
   // The shapes of buckets that have programs, but not of this precision.
   std::vector<BucketShapes> shapes_lacking(engine::Precision precision) const;
   // What its programs are, for those who look.

@@ -177,9 +177,10 @@ void Loader::compile(InstancePtr instance, brain::BucketId bucket) {
   thread_.post([this, instance = std::move(instance), bucket] {
     auto compiled = loading_.on_demand ? compile_first(*instance, bucket) : compile_late(*instance, bucket);
     if (compiled.ok()) {
-      publish_facts(*instance, registry_);
-      sink_(std::move(compiled).value(), nullptr);
-      measuring_.post([this, instance, bucket] { loading_.on_demand ? refine(*instance, bucket) : keep(*instance); });
+      tell_compiled(instance, std::move(compiled).value());
+      // Asked for before the model changed its precision.
+      if (instance->bucket_precision(bucket) != instance->precision->current())
+        compile_moved(instance, instance->bucket_shapes(bucket));
     } else {
       sink_(
           brain::Failed{.instance = instance->id, .bucket = bucket, .error = of_instance(*instance, compiled.error())},
@@ -247,21 +248,27 @@ void Loader::measure_live(Measurement measurement, const InstancePtr& instance) 
   publish_facts(*instance, registry_);
   if (!changed) return;
   for (const BucketShapes& shapes : instance->shapes_lacking(precision.current())) {
-    thread_.post([this, instance, shapes] { compile_moved(*instance, shapes); });
+    thread_.post([this, instance, shapes] { compile_moved(instance, shapes); });
   }
 }
 
-void Loader::compile_moved(Instance& instance, const BucketShapes& shapes) const {
-  const engine::Precision precision = instance.precision->current();
+void Loader::compile_moved(const InstancePtr& instance, const BucketShapes& shapes) {
+  const engine::Precision precision = instance->precision->current();
   const Route route{bucket_id(shapes, precision), precision};
-  if (!instance.wanted || !instance.add_bucket(route, shapes).ok()) return;
-  auto compiled = compile_late(instance, route.bucket);
+  if (!instance->wanted || !instance->add_bucket(route, shapes).ok()) return;
+  auto compiled = loading_.on_demand ? compile_first(*instance, route.bucket) : compile_late(*instance, route.bucket);
   if (!compiled.ok()) {
-    log_warning(of_instance(instance, compiled.error().message + "; queries of these shapes keep their precision"));
+    log_warning(of_instance(*instance, compiled.error().message + "; queries of these shapes keep their precision"));
     return;
   }
-  publish_facts(instance, registry_);
-  sink_(std::move(compiled).value(), nullptr);
+  tell_compiled(instance, std::move(compiled).value());
+}
+
+void Loader::tell_compiled(const InstancePtr& instance, brain::Loaded loaded) {
+  const brain::BucketId bucket = loaded.bucket;
+  publish_facts(*instance, registry_);
+  sink_(std::move(loaded), nullptr);
+  measuring_.post([this, instance, bucket] { loading_.on_demand ? refine(*instance, bucket) : keep(*instance); });
 }
 
 Status Loader::measure_on_warmup(const InstancePtr& instance, const std::vector<WarmupRun>& runs) const {

@@ -66,7 +66,9 @@ class Loader {
   Result<std::vector<brain::Loaded>> compile_known(Instance& instance, const std::vector<WarmupRun>& runs) const;
   void measure_live(Measurement measurement, const InstancePtr& instance);  // measuring_'s thread
   // The bucket of the present precision for shapes that have one of another.
-  void compile_moved(Instance& instance, const BucketShapes& shapes) const;
+  void compile_moved(const InstancePtr& instance, const BucketShapes& shapes);
+  // That a bucket is there; what more there is to do for it is done later.
+  void tell_compiled(const InstancePtr& instance, brain::Loaded loaded);
   // For an instance that is in: the bucket is charged with the weights that were packed for it too.
   Result<brain::Loaded> compile_late(Instance& instance, brain::BucketId bucket) const;
   Result<brain::Loaded> compile_bucket(Instance& instance, brain::BucketId bucket) const;

@@ -175,6 +175,7 @@ TEST(Instance, QueriesMoveToTheReducedBucketOnceItHasPrograms) {
   EXPECT_EQ(one->route(shapes).bucket, reduced.bucket);
   EXPECT_EQ(one->bucket_precision(reduced.bucket), Precision::kBf16);
   EXPECT_TRUE(one->shapes_lacking(Precision::kBf16).empty());
+  EXPECT_EQ(one->replaced_by(reduced.bucket), (std::vector<brain::BucketId>{exact.bucket}));
   one->drop_programs(reduced.bucket);
   EXPECT_EQ(one->route(shapes).bucket, exact.bucket) << "back, until it is loaded again";
   one->drop_programs(exact.bucket);

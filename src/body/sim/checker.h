@@ -64,6 +64,7 @@ class Checker {
   void hear(const brain::PlanReady& e);
   void hear(const brain::Tick&) {}
   void hear(const brain::ConfigChanged& e);
+  void hear(const brain::Retired&) {}
   void hear_end(ExecutionId id, bool well);
 
   // checker_start.cpp: executions

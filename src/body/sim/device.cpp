@@ -336,6 +336,9 @@ void Device::end_load(InstanceId instance, brain::BucketId bucket, Nanos now) {
     send_load(brain::Loaded{instance, first.bucket, first.bytes, first.programs}, instance, first.bucket,
               scenario_.report_delay, now);
   }
+  if (bucket != 0 && !fails && faults_.strikes(Fault::kRetired))
+    send_load(brain::Retired{instance, bucket}, instance, bucket,
+              Nanos::from_micros(faults_.random().between(0, 500'000)), now);
   if (faults_.strikes(Fault::kLostLoaded)) return lost_.push_back({instance, bucket, std::move(event), lose(now)});
   if (faults_.strikes(Fault::kDuplicateLoaded))
     send_load(event, instance, bucket, Nanos::from_micros(faults_.random().between(0, 100'000)), now);

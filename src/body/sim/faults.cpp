@@ -39,7 +39,8 @@ constexpr std::array<std::string_view, kFaultKinds> kNames = {"late completion",
                                                               "spurious tick",
                                                               "late plan",
                                                               "lost plan",
-                                                              "duplicate plan"};
+                                                              "duplicate plan",
+                                                              "retired"};
 
 // Some occasions are more frequent than others: every event is one for a reconfiguration.
 double occasion_scale(Fault fault) {

@@ -47,6 +47,7 @@ enum class Fault : uint8_t {
   kLatePlan,
   kLostPlan,
   kDuplicatePlan,
+  kRetired,  // a bucket that has just been loaded is said to be no longer used
   kCount,
 };
 inline constexpr size_t kFaultKinds = static_cast<size_t>(Fault::kCount);

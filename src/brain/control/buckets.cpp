@@ -217,6 +217,15 @@ void expire_bucket(Domain& d, Instance& instance, BucketId id) {
   }
 }
 
+bool unload_retired(Domain& d, Instance& instance, BucketId id) {
+  auto at = instance.buckets.find(id);
+  if (at == instance.buckets.end()) return true;
+  Bucket& bucket = at->second;
+  if (bucket.phase != BucketPhase::kReady || !bucket.queue.empty() || bucket.executions > 0) return false;
+  unload(d, bucket);
+  return true;
+}
+
 void drop_unready_buckets(Domain& d, Instance& instance) {
   d.crowded.erase(instance.id);
   for (auto at = instance.buckets.begin(); at != instance.buckets.end();) {

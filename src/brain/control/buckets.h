@@ -16,6 +16,8 @@ void expire_bucket(Domain& d, Instance& instance, BucketId bucket);
 void recheck_rows(Domain& d, Bucket& bucket);
 // Forgets the buckets that are asked for and not there. REQUIRES: they have no queries.
 void drop_unready_buckets(Domain& d, Instance& instance);
+// True when the retired bucket is gone, or goes now: nothing waits for it and nothing runs it.
+bool unload_retired(Domain& d, Instance& instance, BucketId bucket);
 // REQUIRES: no executions.
 void drop_all_buckets(Domain& d, Instance& instance);
 // True when none waits any more.

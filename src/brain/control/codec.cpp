@@ -163,6 +163,10 @@ void fields(A& a, Like<ConfigChanged> auto& v) {
   a(v.instance, v.wanted, v.settings, v.expected_bytes);
 }
 template <class A>
+void fields(A& a, Like<Retired> auto& v) {
+  a(v.instance, v.bucket);
+}
+template <class A>
 void fields(A& a, Like<StartPart> auto& v) {
   a(v.batch, v.rows);
 }
@@ -212,8 +216,8 @@ void fields(A& a, Like<WakeAt> auto& v) {
 }
 template <class A>
 void fields(A& a, Like<LoopOptions> auto& v) {
-  a(v.cores, v.memory_budget, v.dispatcher, v.planner, v.max_buckets, v.lateness_factor, v.lateness_slack,
-    v.load_bound, v.max_loads);
+  a(v.cores, v.memory_budget, v.dispatcher, v.planner, v.max_buckets, v.lateness_factor, v.lateness_slack, v.load_bound,
+    v.max_loads);
 }
 
 template <class Variant>

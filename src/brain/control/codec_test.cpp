@@ -44,12 +44,14 @@ class Draw {
       case 3: return Finished{ExecutionId(u64()), Nanos(i64())};
       case 4: return Failed{ExecutionId(u64()), InstanceId(u64()), u64(), error()};
       case 5:
-        return Loaded{InstanceId(u64()), u64(), Bytes(i64()),
-                      list([&] { return ProgramFeatures{i32(), Bytes(i64()), list([&] { return Nanos(i64()); }),
-                                                     list([&] { return Nanos(i64()); })}; })};
+        return Loaded{InstanceId(u64()), u64(), Bytes(i64()), list([&] {
+                        return ProgramFeatures{i32(), Bytes(i64()), list([&] { return Nanos(i64()); }),
+                                               list([&] { return Nanos(i64()); })};
+                      })};
       case 6: return Unloaded{InstanceId(u64())};
       case 7: return PlanReady{u64(), list([&] { return PlanShare{InstanceId(u64()), cores(), i32()}; })};
       case 8: return Tick{};
+      case 9: return Retired{InstanceId(u64()), u64()};
       default: {
         ModelSettings s{
             text(), i64(), i32(), Nanos(i64()), 0.97, yes(), yes(), Nanos(i64()), list([&] { return i32(); }),

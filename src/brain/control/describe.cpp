@@ -52,6 +52,9 @@ struct InWords {
            std::to_string(s.max_queue) + ", delay " + describe(s.max_queue_delay) + ", priorities " +
            std::to_string(s.priority_levels) + ", expects " + std::to_string(e.expected_bytes.value) + " bytes";
   }
+  std::string operator()(const Retired& e) const {
+    return "Retired instance " + number(e.instance) + " bucket " + std::to_string(e.bucket);
+  }
 
   std::string operator()(const Start& a) const {
     std::string out = "Start execution " + number(a.execution) + " of instance " + number(a.instance) + " bucket " +

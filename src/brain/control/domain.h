@@ -76,6 +76,7 @@ struct Domain {
   std::set<InstanceId> draining;                                  // and not yet asked to unload
   std::set<InstanceId> crowded;                                   // with buckets that wait for a place
   std::map<std::pair<InstanceId, BucketId>, Bytes> loading;       // of models on demand: what each is expected to take
+  std::set<std::pair<InstanceId, BucketId>> retired;              // and still there
   std::map<InstanceId, OrderedAnswers> ordered;
 
   Nanos armed = kNever;  // the earliest WakeAt not yet passed

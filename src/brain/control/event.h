@@ -82,8 +82,15 @@ struct ConfigChanged {
   friend bool operator==(const ConfigChanged&, const ConfigChanged&) = default;
 };
 
-using Event =
-    std::variant<Arrived, Cancelled, Progress, Finished, Failed, Loaded, Unloaded, PlanReady, Tick, ConfigChanged>;
+// Queries will go to other buckets: the programs of this one may go once nothing waits for them or runs them.
+struct Retired {
+  InstanceId instance;
+  BucketId bucket = 0;
+  friend bool operator==(const Retired&, const Retired&) = default;
+};
+
+using Event = std::variant<Arrived, Cancelled, Progress, Finished, Failed, Loaded, Unloaded, PlanReady, Tick,
+                           ConfigChanged, Retired>;
 
 // ---- actions
 // ----------------------------------------------------------------------------------------------------------

@@ -206,6 +206,12 @@ void on_plan(Domain& d, const PlanReady& event) {
   }
 }
 
+void on_retired(Domain& d, const Retired& event) {
+  auto at = d.instances.find(event.instance);
+  if (at != d.instances.end() && at->second.buckets.contains(event.bucket))
+    d.retired.emplace(event.instance, event.bucket);
+}
+
 void expire_loads(Domain& d) {
   while (!d.load_bounds.empty() && std::get<0>(*d.load_bounds.begin()) <= d.now) {
     auto [bound, id, bucket] = *d.load_bounds.begin();
@@ -225,6 +231,8 @@ void expire_loads(Domain& d) {
 }
 
 void settle_lifecycle(Domain& d) {
+  for (auto at = d.retired.begin(); at != d.retired.end();)
+    at = unload_retired(d, d.instances.at(at->first), at->second) ? d.retired.erase(at) : std::next(at);
   // Who has waited longest first: places may be instances' own, memory and loads are common.
   std::vector<std::pair<uint64_t, InstanceId>> waiting;
   for (InstanceId id : d.crowded) waiting.emplace_back(first_waiting(d.instances.at(id)), id);

@@ -13,6 +13,7 @@ void on_loaded(Domain& d, const Loaded& event);
 void on_load_failed(Domain& d, InstanceId instance, BucketId bucket, const Error& error);
 void on_unloaded(Domain& d, const Unloaded& event);
 void on_plan(Domain& d, const PlanReady& event);
+void on_retired(Domain& d, const Retired& event);
 
 // The bucket of an admitted query, asked for if it is not there. REQUIRES: the instance is ready.
 Bucket& bucket_for(Domain& d, Instance& instance, BucketId id);

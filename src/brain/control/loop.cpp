@@ -82,6 +82,7 @@ class DomainLoop final : public Loop {
                    [&](const PlanReady& e) { on_plan(d_, e); },
                    [](const Tick&) {},
                    [&](const ConfigChanged& e) { on_config(d_, e); },
+                   [&](const Retired& e) { on_retired(d_, e); },
                },
                event);
   }

@@ -206,6 +206,31 @@ TEST(LoopLifecycle, WhatTheBodyBringsFindsAPlaceOrGoesAgain) {
   EXPECT_TRUE(body.answer(later)->ok);
 }
 
+TEST(LoopLifecycle, ARetiredShapeGoesWhenNothingUsesIt) {
+  VirtualBody body(options(1));
+  InstanceId m = body.add(model());
+  body.warm(m);
+  const Bytes before = body.loop().charged();
+  QueryId runs = body.query(m);
+  QueryId waits = body.query(m);
+  body.clear();
+  body.send(Retired{m, 7});
+  EXPECT_TRUE(body.sent<Unload>().empty()) << "one runs and one waits";
+  body.advance(ms(100));
+  EXPECT_TRUE(body.answer(runs)->ok);
+  EXPECT_TRUE(body.answer(waits)->ok);
+  ASSERT_EQ(body.sent<Unload>().size(), 1u);
+  EXPECT_EQ(body.sent<Unload>()[0], (Unload{m, 7}));
+  EXPECT_LT(body.loop().charged(), before);
+  QueryId late = body.query(m);  // had been sent there before it was retired
+  body.advance(ms(100));
+  EXPECT_TRUE(body.answer(late)->ok) << "loaded again, and kept";
+  EXPECT_EQ(body.sent<Unload>().size(), 1u);
+  body.send(Retired{m, 99});
+  body.send(Retired{InstanceId(99), 7});
+  EXPECT_EQ(body.sent<Unload>().size(), 1u) << "unknown ones are nothing";
+}
+
 TEST(LoopLifecycle, UnloadingForgetsShapesUnderWay) {
   LoopOptions o = options();
   o.load_bound = ms(50);
