@@ -214,6 +214,43 @@ TEST_F(OpenVino, OutputsWhoseExtentsDependOnDataComeOutWhole) {
   }
 }
 
+TEST_F(OpenVino, OpensTensorFlowGraphs) {
+  std::ofstream(folder_ / "model.pbtxt") << R"(
+    node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } }
+           attr { key: "shape" value { shape { dim { size: -1 } dim { size: 3 } } } } }
+    node { name: "y" op: "Relu" input: "x" attr { key: "T" value { type: DT_FLOAT } } }
+    versions { producer: 1087 })";
+  auto model = engine::Model::load(folder_ / "model.pbtxt");
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  EXPECT_TRUE((*model)->batchable());
+  EXPECT_EQ((*model)->inputs()[0].name, "x:0");
+  EXPECT_EQ((*model)->outputs()[0].name, "y:0");
+  EXPECT_EQ((*model)->outputs()[0].shape, (Shape{-1, 3}));
+  auto program = (*model)->compile({{2, 3}}, {.calibrate = false});
+  ASSERT_TRUE(program.ok()) << program.error().message;
+  std::vector<float> x = {1, -2, 3, -4, 5, -6};
+  TensorView view{DType::kF32, {2, 3}, reinterpret_cast<std::byte*>(x.data())};
+  auto execution = engine::Execution::create({{*program, 2}}, {{{view}}}, true);
+  ASSERT_TRUE(execution.ok()) << execution.error().message;
+  ASSERT_EQ((*execution)->run(device::Team::serial()), engine::RunState::kFinished);
+  Tensor output = (*execution)->output(0, 0);
+  auto y = output.view().as<float>();
+  EXPECT_EQ(std::vector<float>(y.begin(), y.end()), (std::vector<float>{1, 0, 3, 0, 5, 0}));
+}
+
+TEST_F(OpenVino, RefusesWhatItIsKnownToComputeOtherwise) {
+  auto path = write(t::graph({.nodes = {t::node("DynamicQuantizeLinear", {"x"}, {"y", "s", "z"})},
+                              .inputs = {t::info("x", 1, {"4"})},
+                              .outputs = {t::info("y", 2, {"4"}), t::info("s", 1, {}), t::info("z", 2, {})}}));
+  engine::KnownModel known{{{"x", DType::kF32, {4}}},
+                           {{"y", DType::kU8, {4}}, {"s", DType::kF32, {}}, {"z", DType::kU8, {}}},
+                           {"DynamicQuantizeLinear"}};
+  auto refused = test::executor()->load(path, &known);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("DynamicQuantizeLinear"), std::string::npos) << refused.error().message;
+  EXPECT_TRUE(test::executor()->load(path, nullptr).ok()) << "by who forces it";
+}
+
 // Text without white space.
 std::string packed(const std::string& text) {
   std::string out;
