@@ -62,5 +62,46 @@ TEST(Strings, ACopyStandsAlone) {
   EXPECT_EQ(copy_strings(TensorView{DType::kString, {0}, nullptr}).view().elements(), 0);
 }
 
+TEST(Tensor, DeferredBytesAreMadeWhenTheyAreLookedAt) {
+  int made = 0;
+  auto fill = [&made](std::byte* to) {
+    ++made;
+    std::memset(to, 0x11, 40'000);
+  };
+  Tensor tensor = Tensor::deferred(DType::kF32, {100, 100}, fill);
+  Tensor copy = tensor;
+  EXPECT_TRUE(tensor.deferred());
+  EXPECT_EQ(tensor.bytes(), 40'000u);
+  EXPECT_EQ(tensor.elements(), 10'000);
+  EXPECT_EQ(tensor.identity(), copy.identity());
+  EXPECT_EQ(made, 0);
+  {
+    Reading reading = tensor.read();
+    EXPECT_EQ(reading.data[39'999], std::byte{0x11});
+    EXPECT_NE(static_cast<const void*>(reading.data), tensor.identity());
+  }
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(tensor.view().data[39'999], std::byte{0x11});
+  EXPECT_EQ(copy.view().data, tensor.view().data);
+  EXPECT_EQ(made, 2) << "kept from the first view() on";
+  EXPECT_EQ(static_cast<const void*>(tensor.read().data), tensor.identity());
+  EXPECT_EQ(made, 2);
+}
+
+TEST(Tensor, ADeferredCopyHandsOutItsSource) {
+  auto bytes = std::make_shared<std::vector<std::byte>>(40'001, std::byte{7});
+  std::span<const std::byte> unaligned(bytes->data() + 1, 40'000);
+  Tensor tensor = Tensor::deferred_copy(DType::kF32, {10'000}, unaligned, bytes);
+  EXPECT_EQ(tensor.read().data, unaligned.data());
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.view().data) % 64, 0u);
+  EXPECT_EQ(tensor.view().data[39'999], std::byte{7});
+}
+
+TEST(Tensor, WhatIsSmallIsMadeAtOnce) {
+  Tensor tensor = Tensor::deferred(DType::kU8, {8}, [](std::byte* to) { std::memset(to, 3, 8); });
+  EXPECT_FALSE(tensor.deferred());
+  EXPECT_EQ(tensor.view().data[7], std::byte{3});
+}
+
 }  // namespace
 }  // namespace motet

@@ -410,6 +410,7 @@ Result<brain::Loaded> Loader::compile_first(Instance& instance, brain::BucketId 
 void Loader::refine(Instance& instance, brain::BucketId bucket) const {
   const engine::ProgramPtr first = instance.program(bucket, 1);
   if (!instance.wanted || first == nullptr) return;  // dropped already
+  keep(instance);
   const BucketShapes shapes = instance.bucket_shapes(bucket);
   auto programs = compile_programs(instance, shapes, first->precision());
   if (!programs.ok()) {
