@@ -57,12 +57,13 @@ const Tensor* DynamicRun::value(const Frame& frame, ValueId id) const {
   return constant ? &*constant : nullptr;
 }
 
-std::vector<NodeInput> DynamicRun::inputs_of(const Frame& frame, const Node& node) const {
+Result<std::vector<NodeInput>> DynamicRun::inputs_of(const Frame& frame, const Node& node) const {
   std::vector<NodeInput> inputs;
   inputs.reserve(node.inputs.size());
   for (ValueId id : node.inputs) {
     const Tensor* tensor = value(frame, id);
-    MOTET_CHECK(id == kNoValue || tensor != nullptr, "a node runs after what makes its inputs");
+    if (id != kNoValue && tensor == nullptr)
+      return invalid_argument("it reads '" + frame.body->graph->value(id).name + "' before that is made");
     inputs.push_back({tensor, tensor != nullptr && frame.body->graph->value(id).constant.has_value()});
   }
   return inputs;
@@ -78,10 +79,9 @@ void DynamicRun::forget_dead(Frame& frame, size_t step) {
   for (ValueId id : frame.body->steps[step].dead) frame.values[static_cast<size_t>(id)].reset();
 }
 
-Error DynamicRun::fault(const Node& node, const Error& error) const {
+Error DynamicRun::fault(const graph::Graph& graph, const Node& node, const Error& error) {
   std::string name = node.name;
-  if (name.empty() && !node.outputs.empty() && node.outputs[0] != kNoValue)
-    name = frames_.back().body->graph->value(node.outputs[0]).name;
+  if (name.empty() && !node.outputs.empty() && node.outputs[0] != kNoValue) name = graph.value(node.outputs[0]).name;
   return {error.code, "node '" + name + "' (" + node.op + "): " + error.message};
 }
 
@@ -91,8 +91,13 @@ Status DynamicRun::step(device::Team& team) {
   if (frame.next < frame.body->steps.size()) MOTET_RETURN_IF_ERROR(run_step(team));
   // A turn that has no node of its own still takes a step, so that a loop can be interrupted.
   while (!frames_.empty() && top().next == top().body->steps.size()) {
-    MOTET_ASSIGN(bool again, finish_frame());
-    if (again) break;
+    // The node whose body this is, if it is one's.
+    const Frame* outer = frames_.size() > 1 ? &frames_[frames_.size() - 2] : nullptr;
+    const graph::Graph* around = outer == nullptr ? nullptr : outer->body->graph.get();
+    const size_t index = outer == nullptr ? 0 : outer->next;
+    Result<bool> again = finish_frame();
+    if (!again.ok()) return around == nullptr ? again.error() : fault(*around, around->nodes[index], again.error());
+    if (*again) break;
   }
   return {};
 }
@@ -101,7 +106,8 @@ Status DynamicRun::run_step(device::Team& team) {
   Frame& frame = top();
   const size_t index = frame.next;
   const Step& step = frame.body->steps[index];
-  const Node& current = node();
+  const graph::Graph& graph = *frame.body->graph;  // outlives the frame, which entering a body may move
+  const Node& current = graph.nodes[index];
   Status status;
   bool entered = false;
   switch (step.kind) {
@@ -113,7 +119,7 @@ Status DynamicRun::run_step(device::Team& team) {
     case Step::Kind::kScan: status = enter_scan(current); break;
     case Step::Kind::kSkipped: break;
   }
-  if (!status.ok()) return fault(current, status.error());
+  if (!status.ok()) return fault(graph, current, status.error());
   entered = step.kind == Step::Kind::kIf || step.kind == Step::Kind::kLoop || step.kind == Step::Kind::kScan;
   if (entered) return {};  // its body's last step, or its own lack of turns, ends it
   done_ = std::min(done_ + step.longest, frame.ends_at);
@@ -124,7 +130,7 @@ Status DynamicRun::run_step(device::Team& team) {
 
 Status DynamicRun::run_kernel(const Node& node, NodePlans& plans, device::Team& team) {
   Frame& frame = top();
-  std::vector<NodeInput> given = inputs_of(frame, node);
+  MOTET_ASSIGN(const std::vector<NodeInput> given, inputs_of(frame, node));
   MOTET_ASSIGN(auto plan, plans.find_or_make(given));
   std::vector<Tensor> inputs(given.size());
   std::vector<TensorView> views(given.size());
@@ -182,7 +188,7 @@ Status DynamicRun::run_kernel(const Node& node, NodePlans& plans, device::Team& 
 
 Status DynamicRun::run_alias(const Node& node, NodePlans& plans) {
   Frame& frame = top();
-  std::vector<NodeInput> given = inputs_of(frame, node);
+  MOTET_ASSIGN(const std::vector<NodeInput> given, inputs_of(frame, node));
   if (given.empty() || given[0].tensor == nullptr) return invalid_argument("its first input is left out");
   Shape shape = given[0].tensor->shape();
   if (node.op != "Identity") {
@@ -196,7 +202,8 @@ Status DynamicRun::run_alias(const Node& node, NodePlans& plans) {
 Status DynamicRun::run_from_data(const Node& node) {
   Frame& frame = top();
   std::vector<const Tensor*> inputs;
-  for (const NodeInput& input : inputs_of(frame, node)) inputs.push_back(input.tensor);
+  MOTET_ASSIGN(const std::vector<NodeInput> given, inputs_of(frame, node));
+  for (const NodeInput& input : given) inputs.push_back(input.tensor);
   MOTET_ASSIGN(std::vector<Tensor> results, ops::compute_from_data(node, inputs));
   for (size_t o = 0; o < results.size(); ++o) {
     MOTET_ASSIGN(Tensor charged, growth_.adopt(results[o]));

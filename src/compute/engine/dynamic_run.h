@@ -42,12 +42,13 @@ class DynamicRun final : public Run {
   };
 
   Frame& top() { return frames_.back(); }
-  const graph::Node& node() { return top().body->graph->nodes[top().next]; }
-  Error fault(const graph::Node& node, const Error& error) const;
+  // The error with the node's name; an unnamed one goes by its first output's.
+  static Error fault(const graph::Graph& graph, const graph::Node& node, const Error& error);
 
   void push(const DynamicBody& body, int64_t ends_at);
   const Tensor* value(const Frame& frame, graph::ValueId id) const;
-  std::vector<NodeInput> inputs_of(const Frame& frame, const graph::Node& node) const;
+  // An Error names an input that nothing has made.
+  Result<std::vector<NodeInput>> inputs_of(const Frame& frame, const graph::Node& node) const;
   void give(Frame& frame, const graph::Node& node, size_t output, Tensor tensor);
   void forget_dead(Frame& frame, size_t step);
 

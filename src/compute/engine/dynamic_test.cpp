@@ -160,6 +160,22 @@ TEST(Dynamic, GrowthIsBounded) {
   EXPECT_NE(message.find("1048576"), std::string::npos) << message;
 }
 
+TEST(Dynamic, AFaultInABodyIsNamed) {
+  // Each turn gives a slice twice as long as the one before; they cannot be stacked.
+  std::string body = graph::test::graph(
+      {{node("Concat", {"v", "v"}, {"v2"}, {attribute("axis", int64_t{0})}), node("Identity", {"go"}, {"go2"})},
+       {},
+       {info("i", 7, {}), info("go", 9, {}), info("v", 1, {"?"})},
+       {info("go2", 9, {}), info("v2", 1, {"?"}), info("v", 1, {"?"})}});
+  GraphParts parts{{node("Loop", {"n", "", "x"}, {"last", "all"}, {attribute_graph("body", body)})},
+                   {},
+                   {info("n", 7, {}), info("x", 1, {"1"})},
+                   {info("all", 1, {"?", "?"})}};
+  std::string message = failure(parts, {longs({}, {3}), floats({1}, {1})});
+  EXPECT_NE(message.find("node_last"), std::string::npos) << message;
+  EXPECT_NE(message.find("[1] and [2]"), std::string::npos) << message;
+}
+
 TEST(Dynamic, BranchesMayDifferInShape) {
   GraphParts parts{
       {node("If", {"c"}, {"y"},
