@@ -10,7 +10,7 @@ export CC := $(shell command -v clang-19 || echo cc)
 export CXX := $(shell command -v clang++-19 || echo c++)
 
 .PHONY: help setup setup-test build demo serve test unit sanitize asan tsan tidy format bench \
-        bench-golden bench-onnx bench-zoo bench-wire bench-replay bench-steps bench-load bench-many bench-vopr zoo \
+        bench-golden bench-onnx bench-precision bench-zoo bench-wire bench-replay bench-steps bench-load bench-many bench-vopr zoo \
         check-zoo clean
 
 help: ## this list
@@ -68,10 +68,13 @@ tidy: build ## clang-tidy over src/
 format: ## clang-format over src/
 	@git ls-files 'src/*.h' 'src/*.cpp' | xargs clang-format-19 -i
 
-bench: bench-golden bench-onnx bench-wire bench-replay bench-vopr bench-zoo ## every bench below
+bench: bench-golden bench-onnx bench-precision bench-wire bench-replay bench-vopr bench-zoo ## every bench below
 
 bench-golden: build setup-test ## every shipped model against its golden outputs; ten photos over both protocols
 	@$(VENV)/bin/python bench/golden/bench_golden.py
+
+bench-precision: build setup-test ## what bf16 and int8 do to answers: ten photos, CIFAR-10 images, NCF
+	@$(VENV)/bin/python bench/precision/bench_precision.py
 
 bench-zoo: build zoo ## the zoo against ONNX Runtime and OpenVINO, interleaved: 40 minutes, and goes on where it was cut off
 	@$(BUILD)/zoo-venv/bin/python bench/zoo/bench_zoo.py

@@ -2,8 +2,8 @@
 // when the result is stored. Zero points of what is not padded go into the bias; convolutions lie channels last, where
 // oneDNN's int8 kernels are at home.
 #include <algorithm>
-#include <cstring>
 #include <cmath>
+#include <cstring>
 
 #include "compute/ops/onednn/common.h"
 #include "compute/ops/support/request.h"
@@ -189,7 +189,11 @@ Result<KernelPtr> build(const Convolution& c, bool channels_last) {
     return channels_last ? in_layout(spec.shape, Layout::kNhwc, spec.dtype) : any_layout(spec.shape, spec.dtype);
   };
   Desc bias = row_major({y.shape[1]});
-  auto description = with_width(request.max_width, [&] {
+  // What a zero point means in the padding is summed over the weights in a region of its own, after oneDNN has cleared
+  // the sums outside of it: a run that goes on in a later slice would clear them and not sum again. One part has no
+  // slices.
+  const int width = c.native_zero ? 1 : request.max_width;
+  auto description = with_width(width, [&] {
     dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_inference, algorithm::convolution_direct, side(x),
                                          any_layout(c.plain.dims(), DType::kI8), bias, side(y), c.window.strides,
                                          c.window.dilations, c.window.pad_begin, c.window.pad_end);

@@ -91,7 +91,7 @@ void add_product(Cases& cases, const Range& r, const char* op, const char* domai
 
 // 3x3, padded by one: what is padded counts as the zero point.
 void add_convolution(Cases& cases, const Range& r, int64_t group) {
-  const int64_t channels = 8, filters = 16;
+  const int64_t channels = 8, filters = 64;
   const Array x = cases.integers({2, channels, 6, 5}, 0, 9);
   const Array w = cases.integers({filters, channels / group, 3, 3}, -2, 2);
   const Array bias = cases.integers({filters}, -20, 20);
