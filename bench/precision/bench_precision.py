@@ -45,7 +45,7 @@ def run(path, feed, precision):
         return out[out.files[0]]
 
 
-def quantized(path, feeds, target):
+def quantized(path, feeds, target, **method):
     """The model as QDQ at `target`, its ranges from `feeds`; the last product stays as it is, so that scores have no ties."""
     from onnxruntime import quantization as q
 
@@ -58,7 +58,7 @@ def quantized(path, feeds, target):
 
     last = [node.name for node in onnx.load(path).graph.node if node.op_type in ("Gemm", "MatMul")][-1]
     q.quantize_static(path, target, Reader(), nodes_to_exclude=[last], quant_format=q.QuantFormat.QDQ, per_channel=True,
-                      activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8)
+                      activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8, **method)
     return target
 
 
@@ -126,7 +126,10 @@ def check_photos(bars, prepared, folder, reduced):
     name = inputs_of(path)[0]
     exact = run(path, {name: images}, "exact")
     answers = {p: run(path, {name: images}, p) for p in reduced}
-    qdq = quantized(path, [{name: scenes[i:i + 1]} for i in range(len(scenes))], f"{folder}/mobilenet_v2.onnx")
+    # One photo's best two classes are 0.86 apart, less than the error of a range that a single outlier stretches.
+    from onnxruntime.quantization import CalibrationMethod
+    qdq = quantized(path, [{name: scenes[i:i + 1]} for i in range(len(scenes))], f"{folder}/mobilenet_v2.onnx",
+                    calibrate_method=CalibrationMethod.Percentile, extra_options={"CalibPercentile": 99.999})
     answers["int8"] = run(qdq, {name: images}, "exact")
     for precision, answer in answers.items():
         same = answer.argmax(1) == exact.argmax(1)
