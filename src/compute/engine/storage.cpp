@@ -62,7 +62,7 @@ bool is_carrier(const Node& node) {
                                                        "Tile",
                                                        "Transpose",
                                                        "Unsqueeze"};
-  return node.domain.empty() && kCarriers.contains(node.op);
+  return node.domain.empty() ? kCarriers.contains(node.op) : node.domain == "motet" && node.op == "ChannelShuffle";
 }
 
 class Finder {

@@ -110,6 +110,7 @@ constexpr RuleRow kContrib[] = {
     {"com.microsoft:SkipLayerNormalization", skip_layer_norm},
     {"com.microsoft:FusedMatMul", fused_matmul},
     {"motet:Attention", shape_in_attribute},
+    {"motet:ChannelShuffle", same_as_first},
     {"motet:Swish", same_as_first},
 };
 

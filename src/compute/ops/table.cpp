@@ -133,7 +133,7 @@ constexpr Row kLinearRows[] = {
 
 constexpr Row kNormRows[] = {
     {kOnnx, "BatchNormalization", {kOnednn<onednn::plan_batch_normalization>, kComputing<plan_batch_norm>}},
-    {kOnnx, "GroupNormalization", {kComputing<plan_group_norm>}},
+    {kOnnx, "GroupNormalization", {{"own", plan_group_norm_of_pixels}, kComputing<plan_group_norm>}},
     {kOnnx, "Hardmax", {kComputing<plan_softmax>}},
     {kOnnx, "InstanceNormalization", {kComputing<plan_instance_norm>}},
     {kOnnx, "LRN", {kOnednn<onednn::plan_lrn>, kComputing<plan_lrn>}},
@@ -232,6 +232,7 @@ constexpr Row kMoveRows[] = {
     {kOnnx, "Trilu", {kMoving<plan_trilu>}},
     {kOnnx, "Unique", {kMoving<plan_data_dependent>}},
     {kOnnx, "Unsqueeze", {kMoving<plan_copy>}},
+    {kMotet, "ChannelShuffle", {kMoving<plan_channel_shuffle>}},
 };
 
 constexpr Row kAlgebraRows[] = {

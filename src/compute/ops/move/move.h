@@ -19,6 +19,7 @@ Result<KernelPtr> plan_tile(const NodeRequest& request);
 Result<KernelPtr> plan_slice(const NodeRequest& request);
 Result<KernelPtr> plan_concat(const NodeRequest& request);
 Result<KernelPtr> plan_split(const NodeRequest& request);
+Result<KernelPtr> plan_channel_shuffle(const NodeRequest& request);  // our own op, see graph/passes.h
 Result<KernelPtr> plan_depth_to_space(const NodeRequest& request);
 Result<KernelPtr> plan_space_to_depth(const NodeRequest& request);
 Result<KernelPtr> plan_pad(const NodeRequest& request);  // constant, reflect, edge, wrap

@@ -1,6 +1,8 @@
 // Transpose, Expand, Tile, Slice, Concat, Split, DepthToSpace, SpaceToDepth: strided copies.
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <span>
 
 #include "compute/ops/elementwise/layout.h"
 #include "compute/ops/move/move.h"
@@ -177,6 +179,30 @@ SideBySide side_by_side(const std::vector<Shape>& parts, const Shape& whole, siz
   return plan;
 }
 
+int64_t block_of(Layout layout) { return layout == Layout::kNChw8c ? 8 : layout == Layout::kNChw16c ? 16 : 1; }
+
+// The layout in which most of the elements lie; blocks only if every part is made of whole ones.
+Layout joined_layout(std::span<const TensorSpec> parts) {
+  std::map<Layout, int64_t> held;
+  for (const TensorSpec& part : parts) held[part.layout] += elements(part.shape);
+  const Layout layout = std::max_element(held.begin(), held.end(), [](const auto& a, const auto& b) {
+                          return a.second < b.second;
+                        })->first;
+  const bool whole = std::all_of(parts.begin(), parts.end(), [&](const TensorSpec& part) {
+    return layout == Layout::kRowMajor || part.shape[1] % block_of(layout) == 0;
+  });
+  return whole ? layout : Layout::kRowMajor;
+}
+
+// As the whole lies, if the cuts are between blocks.
+Layout parted_layout(const TensorSpec& whole, const std::vector<Shape>& parts) {
+  const int64_t block = block_of(whole.layout);
+  const bool between = std::all_of(parts.begin(), parts.end(), [&](const Shape& part) {
+    return whole.layout == Layout::kRowMajor || part[1] % block == 0;
+  });
+  return between ? whole.layout : Layout::kRowMajor;
+}
+
 }  // namespace
 
 Result<KernelPtr> plan_concat(const NodeRequest& request) {
@@ -195,14 +221,7 @@ Result<KernelPtr> plan_concat(const NodeRequest& request) {
     shape[axis] += in.shape[axis];
   }
   MOTET_RETURN_IF_ERROR(expect_output(request, 0, first.dtype, shape));
-  // In blocks only if every part is made of whole ones.
-  Layout layout = first.layout;
-  const int64_t block = layout == Layout::kNChw8c ? 8 : layout == Layout::kNChw16c ? 16 : 1;
-  for (const TensorSpec& in : request.inputs) {
-    if (layout == Layout::kRowMajor) break;  // of any rank; the others have four dimensions
-    if (in.layout != layout || in.shape[1] % block != 0) layout = Layout::kRowMajor;
-  }
-  if (layout != Layout::kRowMajor && axis != 1) layout = Layout::kRowMajor;
+  const Layout layout = axis == 1 ? joined_layout(request.inputs) : Layout::kRowMajor;
   if (layout == Layout::kNhwc) axis = 3;
   std::vector<Shape> parts;
   for (const TensorSpec& in : request.inputs) parts.push_back(physical_shape({in.dtype, in.shape, layout}));
@@ -246,14 +265,43 @@ Result<KernelPtr> plan_split(const NodeRequest& request) {
     return unsupported("split " + shape_to_string(*sizes) + " of " + describe(in));
   }
   for (size_t o = 0; o < parts.size(); ++o) MOTET_RETURN_IF_ERROR(expect_output(request, o, in.dtype, parts[o]));
-  SideBySide plan = side_by_side(parts, in.shape, axis, dtype_bytes(in.dtype), false);
-  return make_kernel([plan = std::move(plan)](const KernelArgs& args, device::Team& team) {
-    for (size_t o = 0; o < plan.copies.size(); ++o) {
-      if (args.outputs[o].data == nullptr) continue;
-      plan.copies[o].run(args.inputs[0].data + plan.offsets[o], args.outputs[o].data, team);
-    }
-  });
+  const Layout layout = axis == 1 ? parted_layout(in, parts) : Layout::kRowMajor;
+  if (layout == Layout::kNhwc) axis = 3;
+  for (Shape& part : parts) part = physical_shape({in.dtype, part, layout});
+  SideBySide plan =
+      side_by_side(parts, physical_shape({in.dtype, in.shape, layout}), axis, dtype_bytes(in.dtype), false);
+  return make_kernel(
+      [plan = std::move(plan)](const KernelArgs& args, device::Team& team) {
+        for (size_t o = 0; o < plan.copies.size(); ++o) {
+          if (args.outputs[o].data == nullptr) continue;
+          plan.copies[o].run(args.inputs[0].data + plan.offsets[o], args.outputs[o].data, team);
+        }
+      },
+      {.input_layouts = {layout}, .output_layout = layout});
 }
+
+namespace {
+
+// Depth (i * b + j) * M + m goes to channel m of pixel (i, j): runs of memory as long as the layout leaves them.
+KernelPtr depth_to_space(const TensorSpec& in, int64_t b) {
+  const Shape& s = in.shape;
+  const int64_t lanes = in.layout == Layout::kNhwc ? s[1] / (b * b) : block_of(in.layout);
+  const int64_t blocks = s[1] / (b * b) / lanes, height = s[2], width = s[3];
+  // From [N, i, j, block, H, W, lane] to [N, block, H, i, W, j, lane]; with all channels side by side (one block) depth
+  // is the innermost extent of the source.
+  const bool inside = in.layout == Layout::kNhwc;
+  const int64_t pixel = inside ? s[1] : lanes, plane = height * width * pixel, deep = inside ? lanes : blocks * plane;
+  const Shape extents{s[0], blocks, height, b, width, b, lanes};
+  const Shape src{s[1] * height * width, plane, width * pixel, b * deep, pixel, deep, 1};
+  StridedCopy copy(extents, src, strides_of(extents), dtype_bytes(in.dtype));
+  return make_kernel(
+      [copy = std::move(copy)](const KernelArgs& args, device::Team& team) {
+        copy.run(args.inputs[0].data, args.outputs[0].data, team);
+      },
+      {.input_layouts = {in.layout}, .output_layout = in.layout});
+}
+
+}  // namespace
 
 Result<KernelPtr> plan_depth_to_space(const NodeRequest& request) {
   MOTET_RETURN_IF_ERROR(expect_inputs(request, 1, 1));
@@ -265,6 +313,8 @@ Result<KernelPtr> plan_depth_to_space(const NodeRequest& request) {
   }
   MOTET_RETURN_IF_ERROR(expect_output(request, 0, in.dtype, {s[0], s[1] / (b * b), s[2] * b, s[3] * b}));
   const bool column_first = request.node.string_or("mode", "DCR") == "CRD";
+  const bool whole = s[1] / (b * b) % block_of(in.layout) == 0;
+  if (!column_first && in.layout != Layout::kRowMajor && whole) return depth_to_space(in, b);
   if (column_first) return permutation({s[0], s[1] / (b * b), b, b, s[2], s[3]}, {0, 1, 4, 2, 5, 3}, in.dtype);
   return permutation({s[0], b, b, s[1] / (b * b), s[2], s[3]}, {0, 3, 4, 1, 5, 2}, in.dtype);
 }

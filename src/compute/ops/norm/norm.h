@@ -13,6 +13,7 @@ Result<KernelPtr> plan_layer_norm(const NodeRequest& request);  // with Mean and
 Result<KernelPtr> plan_rms_norm(const NodeRequest& request);    // RMSNormalization, SimplifiedLayerNormalization
 Result<KernelPtr> plan_instance_norm(const NodeRequest& request);
 Result<KernelPtr> plan_group_norm(const NodeRequest& request);
+Result<KernelPtr> plan_group_norm_of_pixels(const NodeRequest& request);  // opset 21, f32, any layout but row-major
 Result<KernelPtr> plan_lrn(const NodeRequest& request);
 Result<KernelPtr> plan_lp_norm(const NodeRequest& request);
 

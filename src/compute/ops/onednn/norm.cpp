@@ -100,18 +100,23 @@ Result<KernelPtr> plan_lrn(const NodeRequest& request) {
 }
 
 Result<KernelPtr> plan_batch_normalization(const NodeRequest& request) {
-  if (auto error = refuse_unless_f32(request)) return *error;
-  if (auto error = refuse_post_ops(request)) return *error;
+  if (auto error = refuse_unless_float(request)) return *error;
+  const std::vector<graph::PostOp>& after = request.node.post_ops;
+  const bool relu = after.size() == 1 && after[0].kind == graph::PostOp::Kind::kRelu;
+  if (!relu && !after.empty()) return unsupported("post-ops other than one Relu after BatchNormalization");
+  const DType dtype = request.inputs[0].dtype;
+  if (request.outputs[0].dtype != dtype) return unsupported("a result of another type than the input's");
   const Shape& shape = request.inputs[0].shape;
   if (shape.size() < 2 || shape.size() > 5) return unsupported("rank " + std::to_string(shape.size()));
   if (request.node.int_or("training_mode", 0) != 0 || has_output(request, 1)) return unsupported("training");
   if (request.inputs.size() != 5) return unsupported(std::to_string(request.inputs.size()) + " inputs");
   auto build = [&](Layout layout) {
     return guarded([&]() -> Result<KernelPtr> {
-      Desc desc = in_layout(shape, layout);
+      Desc desc = in_layout(shape, layout, dtype);
       auto description = with_width(request.max_width, [&] {
         auto flags = dnnl::normalization_flags::use_global_stats | dnnl::normalization_flags::use_scale |
                      dnnl::normalization_flags::use_shift;
+        if (relu) flags = flags | dnnl::normalization_flags::fuse_norm_relu;
         dnnl::batch_normalization_forward::desc d(prop_kind::forward_inference, desc,
                                                   request.node.float_or("epsilon", 1e-5F), flags);
         return dnnl::batch_normalization_forward::primitive_desc(d, attributes(), cpu_engine());

@@ -158,6 +158,22 @@ void add_channel_norms(Cases& cases) {
   }
 }
 
+// Whole blocks of channels, and groups smaller and larger than a block.
+void add_group_norms(Cases& cases) {
+  for (const auto& [shape, groups] :
+       {std::pair<Shape, int64_t>{{2, 32, 9, 33}, 8}, {{1, 64, 3, 5}, 2}, {{1, 16, 20, 20}, 1}}) {
+    const Array x = cases.array(shape, 2, 4), gamma = cases.array({shape[1]}), beta = cases.array({shape[1]});
+    const int64_t each = shape[1] / groups;
+    cases.add({.op = "GroupNormalization",
+               .opset = 21,
+               .attributes = {{"num_groups", groups}},
+               .inputs = {f32_tensor(x), f32_tensor(gamma), f32_tensor(beta)},
+               .expected = channel_affine(grouped(x, each), gamma.values, beta.values),
+               .roundings = static_cast<double>(each * shape[2] * shape[3]) + 16,
+               .floor = 16});
+  }
+}
+
 void add_local_norms(Cases& cases) {
   const Array x = cases.array({2, 9, 4, 3});
   for (int64_t size : {3, 5}) {
@@ -195,6 +211,7 @@ void add_norm_cases(Cases& cases) {
   add_softmaxes(cases);
   add_layer_norms(cases);
   add_channel_norms(cases);
+  add_group_norms(cases);
   add_local_norms(cases);
 }
 

@@ -62,6 +62,18 @@ void add_transposes(Cases& cases) {
   }
 }
 
+void add_shuffles(Cases& cases) {
+  for (const auto& [channels, groups] : {std::pair<int64_t, int64_t>{32, 2}, {58, 2}, {12, 3}, {16, 16}, {5, 1}}) {
+    const Array x = cases.integers({2, channels, 3, 5}, 0, 200);
+    const int64_t each = channels / groups;
+    add(cases, {.op = "ChannelShuffle", .domain = "motet", .opset = 1, .attributes = {{"groups", groups}}}, x,
+        moved(x, x.shape, [&](Shape i) {
+          i[1] = i[1] % groups * each + i[1] / groups;
+          return i;
+        }));
+  }
+}
+
 void add_joins(Cases& cases) {
   for (const auto& [axis, sizes] :
        {std::pair<size_t, Shape>{1, {16, 32}}, {1, {16, 7, 1}}, {3, {4, 5}}, {0, {1, 0, 2}}}) {
@@ -114,14 +126,16 @@ void add_views(Cases& cases) {
       x, moved(x, {2, 4, 4, 2}, [](const Shape& i) { return Shape{i[0], 7 - 2 * i[1], i[2], 1 + 3 * i[3]}; }));
   add(cases, {.op = "Slice", .inputs = {ints({5}), ints({5}), ints({1})}, .constant = {false, true, true, true}}, x,
       Array::filled({2, 0, 4, 6}, 0));
-  const Array deep = cases.integers({2, 12, 3, 2}, 0, 200);
-  for (const char* mode : {"DCR", "CRD"}) {
-    const bool column_first = mode[0] == 'C';
-    add(cases, {.op = "DepthToSpace", .attributes = {{"blocksize", int64_t{2}}, {"mode", std::string(mode)}}}, deep,
-        moved(deep, {2, 3, 6, 4}, [&](const Shape& i) {
-          const int64_t h = i[2] % 2, w = i[3] % 2;
-          return Shape{i[0], column_first ? i[1] * 4 + h * 2 + w : (h * 2 + w) * 3 + i[1], i[2] / 2, i[3] / 2};
-        }));
+  for (int64_t channels : {3, 32}) {
+    const Array deep = cases.integers({2, channels * 4, 3, 2}, 0, 200);
+    for (const char* mode : {"DCR", "CRD"}) {
+      const bool column_first = mode[0] == 'C';
+      add(cases, {.op = "DepthToSpace", .attributes = {{"blocksize", int64_t{2}}, {"mode", std::string(mode)}}}, deep,
+          moved(deep, {2, channels, 6, 4}, [&](const Shape& i) {
+            const int64_t h = i[2] % 2, w = i[3] % 2;
+            return Shape{i[0], column_first ? i[1] * 4 + h * 2 + w : (h * 2 + w) * channels + i[1], i[2] / 2, i[3] / 2};
+          }));
+    }
   }
   add(cases, {.op = "SpaceToDepth", .attributes = {{"blocksize", int64_t{2}}}}, x,
       moved(x, {2, 36, 2, 3},
@@ -234,6 +248,7 @@ void add_makers(Cases& cases) {
 void add_rearrange_cases(Cases& cases) {
   add_copies(cases);
   add_transposes(cases);
+  add_shuffles(cases);
   add_joins(cases);
   add_views(cases);
   add_pads(cases);
