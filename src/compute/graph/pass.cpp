@@ -11,7 +11,7 @@ namespace motet::graph {
 namespace {
 
 // fuse-activation runs before and after fuse-residual: networks add before an activation or after it.
-constexpr std::array<Pass, 16> kPasses = {{
+constexpr std::array<Pass, 18> kPasses = {{
     {"inline-if", "replaces an If whose condition is known by the branch taken", inline_if},
     {"expand-quantized", "lets quantised ops without kernels for int8 compute in fp32", expand_quantized},
     {"fuse-quantized", "makes ops between dequantisation and quantisation work on the quantised numbers",
@@ -21,10 +21,14 @@ constexpr std::array<Pass, 16> kPasses = {{
     {"eliminate-dead", "removes what no output needs", eliminate_dead},
     {"eliminate-common-subexpressions", "computes equal nodes once", eliminate_common_subexpressions},
     {"fold-batch-norm", "folds batch normalisation and channel scales into convolutions and products", fold_batch_norm},
+    {"recognise-pictures", "recognises global pooling, group norms and channel shuffles in their parts",
+     recognise_pictures},
     {"fuse-patterns", "recognises Gelu, HardSwish and Swish in their parts", fuse_patterns},
     {"fuse-attention", "makes one node of attention and of what moves its operands", fuse_attention},
     {"fuse-bias", "makes additions of a constant per channel the bias of the convolution or product before", fuse_bias},
     {"sink-reshapes", "moves reshapes of a product behind what can be fused with it", sink_reshapes},
+    {"split-transposed-convolutions", "makes those whose windows do not overlap a product and DepthToSpace",
+     split_transposed_convolutions},
     {"fuse-activation", "applies activations as the convolution or product before stores its result", fuse_activation},
     {"fuse-residual", "adds residuals as the convolution or product before stores its result", fuse_residual},
     {"fuse-activation", "applies activations as the convolution or product before stores its result", fuse_activation},

@@ -1,6 +1,6 @@
 // Batch normalisation of fixed statistics is y = x * scale + shift for each channel (Ioffe and Szegedy, 2015, algorithm
 // 2). It and any other multiplication by a constant per channel fold into the weights of the convolution or product
-// before; where there is none, batch normalisation becomes one Mul and one Add.
+// before; where there is none, batch normalisation stays as it is.
 #include <cmath>
 #include <cstring>
 
@@ -111,9 +111,7 @@ class Folder {
     if (!affine) return false;
     int source = sole_source(rewriter_, node, 0);
     // A product's channels are its last dimension; that is the norm's only in a matrix.
-    if (source >= 0 && fusable(rewriter_, rewriter_.node(source))->axis == 1 && fold(source, index, *affine))
-      return true;
-    return split(index, *affine);
+    return source >= 0 && fusable(rewriter_, rewriter_.node(source))->axis == 1 && fold(source, index, *affine);
   }
 
   // x * constant or x / constant, one number per channel.
@@ -161,28 +159,6 @@ class Folder {
     if (any) set_bias(rewriter_, node, std::move(*bias));
     rewriter_.remove(source);
     rewriter_.put(reader, std::move(node));
-    return true;
-  }
-
-  bool split(int index, const Affine& affine) {
-    const Node norm = rewriter_.node(index);
-    const Value x = rewriter_.value(norm.inputs[0]);
-    Shape extents(x.shape->size() - 1, 1);
-    extents[0] = static_cast<int64_t>(affine.scale.size());
-    std::string base = rewriter_.value(norm.outputs[0]).name;
-    ValueId scaled = rewriter_.add_value(base + "/scaled", x.dtype, x.shape);
-    Node mul;
-    mul.op = "Mul";
-    mul.name = norm.name;
-    mul.opset = norm.opset;
-    mul.inputs = {norm.inputs[0], rewriter_.add_constant(base + "/scale", Tensor::of<float>(extents, affine.scale))};
-    mul.outputs = {scaled};
-    Node add = mul;
-    add.op = "Add";
-    add.inputs = {scaled, rewriter_.add_constant(base + "/shift", Tensor::of<float>(extents, affine.shift))};
-    add.outputs = {norm.outputs[0]};
-    rewriter_.put(index, std::move(add));
-    rewriter_.insert_before(index, std::move(mul));
     return true;
   }
 

@@ -35,6 +35,13 @@ std::optional<PostOp> post_op(const Rewriter& rewriter, const Node& node) {
   return std::nullopt;
 }
 
+// Group normalisation, or batch normalisation that folded nowhere: it may rectify as it stores.
+bool is_lone_norm(const Rewriter& rewriter, const Node& node) {
+  const bool norm = node.op == "BatchNormalization" || node.op == "GroupNormalization";
+  return norm && node.domain.empty() && node.post_ops.empty() && node.outputs.size() == 1 &&
+         node.int_or("training_mode", 0) == 0 && rewriter.value(node.outputs[0]).dtype == DType::kF32;
+}
+
 bool fuse(Rewriter& rewriter, int index) {
   const Node& node = rewriter.node(index);
   auto activation = post_op(rewriter, node);
@@ -42,7 +49,8 @@ bool fuse(Rewriter& rewriter, int index) {
   int source = rewriter.maker(node.inputs[0]);
   if (source < 0 || !rewriter.read_once(node.inputs[0])) return false;
   Node fused = rewriter.node(source);
-  if (fused.op == "ConvTranspose" || !fusable(rewriter, fused)) return false;
+  const bool takes_any = fused.op != "ConvTranspose" && fusable(rewriter, fused);
+  if (!takes_any && !(activation->kind == PostOp::Kind::kRelu && is_lone_norm(rewriter, fused))) return false;
   fused.post_ops.push_back(*activation);
   fused.outputs[0] = node.outputs[0];
   rewriter.remove(source);

@@ -181,12 +181,74 @@ TEST(Passes, WhatOthersSeeIsNotFused) {
   EXPECT_EQ(ops(optimise(d.graph())), "Conv Add Add");
 }
 
-TEST(Passes, ALoneNormIsScaleAndShift) {
+TEST(Passes, ALoneNormStaysAndRectifies) {
   Built b;
   b.parts.inputs = {info("x", 1, {"2", "3", "4"})};
-  b.parts.outputs = {info("y", 1, {})};
-  b.norm("x", "y", 3);
-  EXPECT_EQ(ops(optimise(b.graph())), "Mul Add");
+  b.parts.outputs = {info("y", 1, {}), info("z", 1, {})};
+  b.norm("x", "a", 3);
+  b.add(node("Relu", {"a"}, {"y"}));
+  b.norm("y", "b", 3);
+  b.add(node("Tanh", {"b"}, {"z"}));
+  EXPECT_EQ(ops(optimise(b.graph())), "BatchNormalization" + kind(Kind::kRelu) + " BatchNormalization Tanh");
+}
+
+TEST(Passes, RecognisesGlobalPooling) {
+  Built b;
+  b.parts.inputs = {info("x", 1, {"2", "3", "4", "5"})};
+  b.parts.outputs = {info("y", 1, {}), info("z", 1, {}), info("w", 1, {})};
+  b.parts.initializers.push_back(tensor("axes", {2}, std::vector<int64_t>{-1, 2}));
+  b.add(node("ReduceMean", {"x", "axes"}, {"y"}));
+  b.add(node("ReduceMax", {"x", "axes"}, {"m"}, {attribute("keepdims", int64_t{0})}));
+  b.add(node("Tanh", {"m"}, {"z"}));
+  b.add(node("GlobalAveragePool", {"x"}, {"w"}));
+  EXPECT_EQ(ops(optimise(b.graph(18))), "GlobalAveragePool GlobalMaxPool Flatten Tanh GlobalAveragePool");
+}
+
+TEST(Passes, TransposedConvolutionsWithoutOverlapAreProducts) {
+  Built b;
+  b.parts.inputs = {info("x", 1, {"2", "3", "4", "5"})};
+  b.parts.outputs = {info("y", 1, {}), info("z", 1, {})};
+  const auto two = attribute("strides", std::vector<int64_t>{2, 2});
+  b.add(node("ConvTranspose", {"x", b.weights("w", {3, 2, 2, 2}), b.weights("bias", {2})}, {"a"}, {two}));
+  b.norm("a", "y", 2);
+  b.add(node("ConvTranspose", {"x", b.weights("v", {3, 2, 3, 3})}, {"z"}, {two}));  // these overlap
+  EXPECT_EQ(ops(optimise(b.graph())), "Conv DepthToSpace ConvTranspose");
+}
+
+TEST(Passes, RecognisesGroupNorms) {
+  for (float bias : {0.0F, 0.5F}) {
+    Built b;
+    b.parts.inputs = {info("x", 1, {"2", "6", "4", "5"})};
+    b.parts.outputs = {info("y", 1, {})};
+    b.parts.initializers.push_back(tensor("groups", {3}, std::vector<int64_t>{2, 3, -1}));
+    b.parts.initializers.push_back(tensor("whole", {4}, std::vector<int64_t>{2, 6, 4, 5}));
+    b.parts.initializers.push_back(tensor("ones", {3}, Floats{1, 1, 1}));
+    b.parts.initializers.push_back(tensor("offsets", {3}, Floats{0, bias, 0}));
+    b.add(node("Reshape", {"x", "groups"}, {"a"}));
+    b.add(node("InstanceNormalization", {"a", "ones", "offsets"}, {"b"}));
+    b.add(node("Reshape", {"b", "whole"}, {"c"}));
+    b.add(node("Mul", {"c", b.weights("scale", {6, 1, 1})}, {"d"}));
+    b.add(node("Add", {b.weights("shift", {6, 1, 1}), "d"}, {"e"}));
+    b.add(node("Relu", {"e"}, {"y"}));
+    EXPECT_EQ(ops(optimise(b.graph())), bias == 0 ? "GroupNormalization" + kind(Kind::kRelu)
+                                                  : "Reshape InstanceNormalization Reshape Mul Add Relu");
+  }
+}
+
+TEST(Passes, RecognisesShuffledChannels) {
+  Built b;
+  b.parts.inputs = {info("x", 1, {"2", "6", "4", "5"})};
+  b.parts.outputs = {info("y", 1, {}), info("z", 1, {})};
+  b.parts.initializers.push_back(tensor("apart", {5}, std::vector<int64_t>{2, 2, 3, 4, 5}));
+  b.parts.initializers.push_back(tensor("other", {5}, std::vector<int64_t>{2, 6, 2, 2, 5}));
+  b.parts.initializers.push_back(tensor("together", {4}, std::vector<int64_t>{2, 6, 4, 5}));
+  for (const auto& [shape, result] : {std::pair<const char*, const char*>{"apart", "y"}, {"other", "z"}}) {
+    const std::string name = result;
+    b.add(node("Reshape", {"x", shape}, {name + "1"}));
+    b.add(node("Transpose", {name + "1"}, {name + "2"}, {attribute("perm", std::vector<int64_t>{0, 2, 1, 3, 4})}));
+    b.add(node("Reshape", {name + "2", "together"}, {name}));
+  }
+  EXPECT_EQ(ops(optimise(b.graph())), "ChannelShuffle Reshape Transpose Reshape");
 }
 
 TEST(Passes, EveryActivationFuses) {
@@ -331,7 +393,7 @@ TEST(Passes, ConstantsFoldAndFeedTheNextPass) {
   b.norm("c", "y", 3);
   Graph g = b.graph();
   EXPECT_EQ(ops(optimise(g, {.evaluate = adding})), "Conv");
-  EXPECT_EQ(ops(optimise(g)), "Add Conv Mul Add");
+  EXPECT_EQ(ops(optimise(g)), "Add Conv BatchNormalization");
 }
 
 TEST(Passes, FoldingHasABound) {

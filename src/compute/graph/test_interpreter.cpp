@@ -154,6 +154,62 @@ struct Machine {
     return y;
   }
 
+  // Over the last two of four dimensions, which the caller knows to be what is asked for.
+  Floats pooled(const Node& n, bool mean) {
+    const Floats x = get(n.inputs[0]);
+    Shape xs = shape_of(g, n.inputs[0]);
+    auto area = static_cast<size_t>(xs[2] * xs[3]);
+    Floats y;
+    for (size_t at = 0; at < x.size(); at += area) {
+      float result = mean ? 0.0F : x[at];
+      for (size_t i = at; i < at + area; ++i) result = mean ? result + x[i] : std::max(result, x[i]);
+      y.push_back(mean ? result / static_cast<float>(area) : result);
+    }
+    return y;
+  }
+
+  // InstanceNormalization, with groups of one channel, and GroupNormalization.
+  Floats grouped_norm(const Node& n, int64_t groups) {
+    Floats y = get(n.inputs[0]);
+    const Floats s = get(n.inputs[1]), b = get(n.inputs[2]);
+    Shape xs = shape_of(g, n.inputs[0]);
+    size_t size = y.size() / static_cast<size_t>(xs[0] * groups), plane = y.size() / static_cast<size_t>(xs[0] * xs[1]);
+    for (size_t at = 0; at < y.size(); at += size) {
+      float mean = 0, variance = 0;
+      for (size_t i = at; i < at + size; ++i) mean += y[i] / static_cast<float>(size);
+      for (size_t i = at; i < at + size; ++i) variance += (y[i] - mean) * (y[i] - mean) / static_cast<float>(size);
+      for (size_t i = at; i < at + size; ++i) {
+        size_t c = i / plane % s.size();
+        y[i] = (y[i] - mean) / std::sqrt(variance + n.float_or("epsilon", 1e-5F)) * s[c] + b[c];
+      }
+    }
+    return y;
+  }
+
+  // Mode DCR.
+  Floats depth_to_space(const Node& n) {
+    const Floats x = get(n.inputs[0]);
+    Shape xs = shape_of(g, n.inputs[0]), ys = shape_of(g, n.outputs[0]);
+    int64_t b = n.int_or("blocksize", 1);
+    Floats y;
+    each_index(ys, [&](const auto& i) {
+      y.push_back(x[offset(xs, {i[0], (i[2] % b * b + i[3] % b) * ys[1] + i[1], i[2] / b, i[3] / b})]);
+    });
+    return y;
+  }
+
+  Floats shuffle(const Node& n) {
+    const Floats x = get(n.inputs[0]);
+    Shape xs = shape_of(g, n.inputs[0]);
+    int64_t groups = n.int_or("groups", 1), each = xs[1] / groups;
+    Floats y;
+    each_index(xs, [&](std::vector<int64_t> i) {
+      i[1] = i[1] % groups * each + i[1] / groups;
+      y.push_back(x[offset(xs, i)]);
+    });
+    return y;
+  }
+
   float bound(const Node& n, const char* key, size_t i, float fallback) {
     return has(n, i) ? get(n.inputs[i])[0] : n.float_or(key, fallback);
   }
@@ -184,6 +240,12 @@ struct Machine {
         op == "Flatten")
       return get(n.inputs[0]);
     if (op == "Transpose") return transpose(n);
+    if (op == "GlobalAveragePool" || op == "ReduceMean") return pooled(n, true);
+    if (op == "GlobalMaxPool" || op == "ReduceMax") return pooled(n, false);
+    if (op == "ChannelShuffle") return shuffle(n);
+    if (op == "DepthToSpace") return depth_to_space(n);
+    if (op == "InstanceNormalization") return grouped_norm(n, shape_of(g, n.inputs[0])[1]);
+    if (op == "GroupNormalization") return grouped_norm(n, n.int_or("num_groups", 1));
     if (op == "BatchNormalization") return norm(n);
     if (op == "Conv" || op == "ConvTranspose") {
       Floats y = conv(n, op == "ConvTranspose");
