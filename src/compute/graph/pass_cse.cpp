@@ -1,4 +1,6 @@
-// Equal nodes on equal inputs are computed once.
+// Equal nodes on equal inputs are computed once; a Concat that begins like an earlier one begins with its result, since
+// networks that join everything so far to every layer (Huang et al., 2017) would copy it piece by piece each time.
+#include <algorithm>
 #include <map>
 
 #include "compute/graph/passes.h"
@@ -76,6 +78,7 @@ class Matcher {
     for (int i = 0; i < rewriter_.node_count(); ++i) {
       auto key = key_of(rewriter_.node(i));
       if (!key) continue;
+      if (take_joined(i)) ++rewrites;
       auto [at, fresh] = seen_.emplace(std::move(*key), i);
       if (!fresh && replace(i, at->second)) ++rewrites;
     }
@@ -114,7 +117,38 @@ class Matcher {
     return true;
   }
 
+  // Puts the longest earlier Concat of the first inputs in their place.
+  bool take_joined(int index) {
+    Node node = rewriter_.node(index);
+    if (node.op != "Concat" || !node.domain.empty()) return false;
+    const int64_t axis = node.int_or("axis", 1);
+    const Joined* best = nullptr;
+    for (const Joined& earlier : joined_) {
+      const size_t count = earlier.inputs.size();
+      bool begins =
+          earlier.axis == axis && count < node.inputs.size() && (best == nullptr || count > best->inputs.size());
+      if (begins && std::equal(earlier.inputs.begin(), earlier.inputs.end(), node.inputs.begin())) best = &earlier;
+    }
+    const std::vector<ValueId> all = node.inputs;
+    if (best != nullptr) {
+      node.inputs.erase(node.inputs.begin(), node.inputs.begin() + static_cast<std::ptrdiff_t>(best->inputs.size()));
+      node.inputs.insert(node.inputs.begin(), best->result);
+    }
+    const ValueId result = node.outputs[0];
+    const bool found = best != nullptr;
+    if (found) rewriter_.put(index, std::move(node));
+    if (all.size() > 1) joined_.push_back({axis, all, result});
+    return found;
+  }
+
+  struct Joined {
+    int64_t axis = 0;
+    std::vector<ValueId> inputs;  // as they were
+    ValueId result = kNoValue;
+  };
+
   Rewriter rewriter_;
+  std::vector<Joined> joined_;
   std::vector<ValueId> alias_;
   std::map<std::string, int> seen_;
 };

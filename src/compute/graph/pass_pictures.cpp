@@ -1,7 +1,7 @@
 // Ops on pictures ([N, C, H, W]) that exporters spell out in ops that only know rows. Said as what they are, they run
 // in the layout that the convolutions around them prefer:
 //   GlobalAveragePool  ReduceMean over H and W; GlobalMaxPool likewise
-//   GroupNormalization Reshape to [N, g, -1], InstanceNormalization by itself, Reshape back, Mul and Add per channel
+//   GroupNormalization Reshape to [N, g, -1], InstanceNormalization by itself, Reshape back[, Mul, Add per channel]
 //   ChannelShuffle     Reshape to [N, g, C/g, H, W], Transpose of the middle two, Reshape back (Zhang et al., 2018)
 #include <algorithm>
 
@@ -90,47 +90,60 @@ bool all_are(const Value& value, float number) {
   return list && std::all_of(list->begin(), list->end(), [&](float each) { return each == number; });
 }
 
-// The operand of a two-operand node that is not a constant per channel, with that constant.
-struct PerChannel {
-  size_t operand = 0;
-  std::vector<float> list;
-};
-std::optional<PerChannel> split_operands(const Rewriter& rewriter, const Node& node, int64_t channels) {
-  for (size_t i = 0; i < 2; ++i)
-    if (auto list = per_channel(rewriter.value(node.inputs[1 - i]), kRank, 1, channels)) return PerChannel{i, *list};
-  return std::nullopt;
-}
-
 bool normalise_groups(Rewriter& rewriter, int index) {
-  const Node& add = rewriter.node(index);
-  if (!plain(add, "Add")) return false;
-  const auto to = rewriter.value(add.outputs[0]).static_shape();
-  if (!to || to->size() != kRank) return false;
-  const int64_t channels = (*to)[1];
-  auto shift = split_operands(rewriter, add, channels);
-  const int product = shift ? made_by(rewriter, add, "Mul", shift->operand) : -1;
-  if (product < 0) return false;
-  auto scale = split_operands(rewriter, rewriter.node(product), channels);
-  const int back = scale ? made_by(rewriter, rewriter.node(product), "Reshape", scale->operand) : -1;
-  const int norm = back >= 0 ? made_by(rewriter, rewriter.node(back), "InstanceNormalization") : -1;
+  const Node& last = rewriter.node(index);
+  const int norm = plain(last, "Reshape") ? made_by(rewriter, last, "InstanceNormalization") : -1;
   const int first = norm >= 0 ? made_by(rewriter, rewriter.node(norm), "Reshape") : -1;
   if (first < 0) return false;
   const Node& inner = rewriter.node(norm);
   if (!all_are(rewriter.value(inner.inputs[1]), 1) || !all_are(rewriter.value(inner.inputs[2]), 0)) return false;
   const ValueId x = rewriter.node(first).inputs[0];
-  const auto from = rewriter.value(x).static_shape();
+  const auto from = rewriter.value(x).static_shape(), to = rewriter.value(last.outputs[0]).static_shape();
   const auto grouped = rewriter.value(inner.inputs[0]).static_shape();
-  if (from != to || rewriter.value(x).dtype != DType::kF32 || !grouped || grouped->size() != 3) return false;
-  if ((*grouped)[0] != (*to)[0] || (*grouped)[1] < 1 || channels % (*grouped)[1] != 0) return false;
-  Node group{.op = "GroupNormalization", .name = add.name, .opset = 21};
-  const std::string base = rewriter.value(add.outputs[0]).name;
-  group.attributes = {{"num_groups", (*grouped)[1]}, {"epsilon", inner.float_or("epsilon", 1e-5F)}};
-  group.outputs = add.outputs;
-  group.inputs = {x, rewriter.add_constant(base + "/scale", Tensor::of<float>({channels}, scale->list)),
-                  rewriter.add_constant(base + "/shift", Tensor::of<float>({channels}, shift->list))};
+  if (!from || from->size() != kRank || to != from || rewriter.value(x).dtype != DType::kF32) return false;
+  if (!grouped || grouped->size() != 3 || (*grouped)[0] != (*from)[0]) return false;
+  const int64_t channels = (*from)[1], groups = (*grouped)[1];
+  if (groups < 1 || channels % groups != 0) return false;
+  Node group{.op = "GroupNormalization", .name = inner.name, .opset = 21};
+  group.attributes = {{"num_groups", groups}, {"epsilon", inner.float_or("epsilon", 1e-5F)}};
+  group.outputs = last.outputs;
+  const std::vector<float> ones(static_cast<size_t>(channels), 1.0F), zeros(static_cast<size_t>(channels), 0.0F);
+  const std::string base = rewriter.value(last.outputs[0]).name;
+  group.inputs = {x, rewriter.add_constant(base + "/scale", Tensor::of<float>({channels}, ones)),
+                  rewriter.add_constant(base + "/shift", Tensor::of<float>({channels}, zeros))};
   rewriter.put(index, std::move(group));
-  for (int gone : {product, back, norm, first}) rewriter.remove(gone);
+  rewriter.remove(norm);
+  rewriter.remove(first);
   return true;
+}
+
+// Mul or Add of a constant per channel after a group norm becomes its scale or shift.
+bool scale_group_norm(Rewriter& rewriter, int index) {
+  const Node& node = rewriter.node(index);
+  const bool multiplies = plain(node, "Mul");
+  if (!multiplies && !plain(node, "Add")) return false;
+  for (size_t i = 0; i < 2; ++i) {
+    const int source = made_by(rewriter, node, "GroupNormalization", i);
+    const auto shape = rewriter.value(node.outputs[0]).static_shape();
+    if (source < 0 || !shape || shape != rewriter.value(node.inputs[i]).static_shape()) continue;
+    Node group = rewriter.node(source);
+    auto factors = per_channel(rewriter.value(node.inputs[1 - i]), kRank, 1, (*shape)[1]);
+    auto scale = floats_of(rewriter.value(group.inputs[1])), shift = floats_of(rewriter.value(group.inputs[2]));
+    if (shape->size() != kRank || group.opset < 21 || !factors || !scale || !shift) continue;
+    std::vector<float> scales(scale->begin(), scale->end()), shifts(shift->begin(), shift->end());
+    for (size_t c = 0; c < scales.size(); ++c) {
+      if (multiplies) scales[c] *= (*factors)[c];
+      shifts[c] = multiplies ? shifts[c] * (*factors)[c] : shifts[c] + (*factors)[c];
+    }
+    const std::string base = rewriter.value(node.outputs[0]).name;
+    group.outputs = node.outputs;
+    group.inputs[1] = rewriter.add_constant(base + "/scale", Tensor::of<float>({(*shape)[1]}, scales));
+    group.inputs[2] = rewriter.add_constant(base + "/shift", Tensor::of<float>({(*shape)[1]}, shifts));
+    rewriter.remove(source);
+    rewriter.put(index, std::move(group));
+    return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -139,7 +152,8 @@ Result<int> recognise_pictures(Graph& graph, const PassContext& context) {
   (void)context;
   Rewriter rewriter(graph);
   return rewrite_each(rewriter, [&](int node) {
-    return pool_globally(rewriter, node) || shuffle_channels(rewriter, node) || normalise_groups(rewriter, node);
+    return pool_globally(rewriter, node) || shuffle_channels(rewriter, node) || normalise_groups(rewriter, node) ||
+           scale_group_norm(rewriter, node);
   });
 }
 

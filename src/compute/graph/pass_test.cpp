@@ -235,6 +235,20 @@ TEST(Passes, RecognisesGroupNorms) {
   }
 }
 
+TEST(Passes, JoinsTakeWhatWasJoinedBefore) {
+  Built b;
+  b.parts.inputs = {info("x", 1, {"1", "2", "3"}), info("y", 1, {"1", "1", "3"}), info("z", 1, {"1", "4", "3"})};
+  b.parts.outputs = {info("a", 1, {}), info("b", 1, {}), info("c", 1, {})};
+  const auto axis = attribute("axis", int64_t{1});
+  b.add(node("Concat", {"x", "y"}, {"a"}, {axis}));
+  b.add(node("Concat", {"x", "y", "z"}, {"b"}, {axis}));
+  b.add(node("Concat", {"x", "y", "z", "x"}, {"c"}, {axis}));
+  Graph after = optimise(b.graph());
+  ASSERT_EQ(ops(after), "Concat Concat Concat");
+  EXPECT_EQ(after.nodes[1].inputs, (std::vector<ValueId>{after.find("a"), after.find("z")}));
+  EXPECT_EQ(after.nodes[2].inputs, (std::vector<ValueId>{after.find("b"), after.find("x")}));
+}
+
 TEST(Passes, RecognisesShuffledChannels) {
   Built b;
   b.parts.inputs = {info("x", 1, {"2", "6", "4", "5"})};

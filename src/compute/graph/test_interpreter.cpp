@@ -186,6 +186,19 @@ struct Machine {
     return y;
   }
 
+  // Along axis 1.
+  Floats concat(const Node& n) {
+    Shape ys = shape_of(g, n.outputs[0]);
+    Floats y;
+    for (int64_t outer = 0; outer < ys[0]; ++outer)
+      for (ValueId id : n.inputs) {
+        const Floats x = get(id);
+        size_t each = x.size() / static_cast<size_t>(ys[0]), at = static_cast<size_t>(outer) * each;
+        for (size_t i = at; i < at + each; ++i) y.push_back(x[i]);
+      }
+    return y;
+  }
+
   // Mode DCR.
   Floats depth_to_space(const Node& n) {
     const Floats x = get(n.inputs[0]);
@@ -243,6 +256,7 @@ struct Machine {
     if (op == "GlobalAveragePool" || op == "ReduceMean") return pooled(n, true);
     if (op == "GlobalMaxPool" || op == "ReduceMax") return pooled(n, false);
     if (op == "ChannelShuffle") return shuffle(n);
+    if (op == "Concat") return concat(n);
     if (op == "DepthToSpace") return depth_to_space(n);
     if (op == "InstanceNormalization") return grouped_norm(n, shape_of(g, n.inputs[0])[1]);
     if (op == "GroupNormalization") return grouped_norm(n, n.int_or("num_groups", 1));
