@@ -28,6 +28,9 @@ def calibrate(entry, module, inputs):
         norm.train()
     if norms:
         module(*sample)
+    for norm in (m for m in module.modules() if isinstance(m, torch.nn.GroupNorm)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1)  # by default 1 and 0, which exporters and engines leave out
+        torch.nn.init.uniform_(norm.bias, 0, 1)
     module.eval()
     if entry.head:
         rescale(module, module.get_submodule(entry.head), sample)
