@@ -46,7 +46,8 @@ constexpr auto kRules = std::to_array<FieldRule>({
     {"model_warmup", kHonoured,
      "samples that are run before the model is ready, `count` times each, and by which its programs are compiled. "
      "Those with an input_data_file also measure the error of a reduced precision; zeros and random numbers do not. A "
-     "file may hold one row, repeated for batch_size, or all of them"},
+     "file may hold one row, repeated for batch_size, or all of them. With --load-on-demand, where nothing is compiled "
+     "before it is asked for, they are checked and not run"},
 
     {"backend", kHint, "Motet's own engine runs ONNX files, and OpenVINO, where installed, what it refuses"},
     {"platform", kHint, "Motet's own engine runs ONNX files, and OpenVINO, where installed, what it refuses"},
