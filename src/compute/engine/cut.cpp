@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
+#include <set>
 
 #include "compute/engine/survey.h"
 #include "compute/engine/tuning.h"
@@ -74,14 +76,16 @@ class Tightening {
   Tightening(std::shared_ptr<const Graph> graph, LoweringOptions lowering)
       : graph_(std::move(graph)), lowering_(std::move(lowering)) {}
 
-  Result<bool> run(const CompiledProgram& program, std::map<std::string, int>& parts, Survey& surveyed) {
+  Result<bool> run(const CompiledProgram& program, std::map<std::string, Parts>& parts, Survey& surveyed) {
     for (size_t i = 0; i < program.body.size(); ++i)
       if (program.body[i].kernel && surveyed.steps[i].units.total > 1 && program.body[i].parts > lowering_.max_width)
-        steps_[program.body[i].key] = {program.body[i].parts, &surveyed.steps[i], Nanos(0), false};
+        steps_[program.body[i].key] = {
+            {program.body[i].parts, 1}, &surveyed.steps[i], Nanos(0), batch_of(program.body[i]), false};
     if (steps_.empty()) return false;
     MOTET_RETURN_IF_ERROR(time_whole());
-    // More than one quantum in a part is within it where a kernel has several regions of as many parts each.
-    for (double share : {0.9, 2.5, 1.6, 0.6}) MOTET_RETURN_IF_ERROR(try_fewer(share));
+    for (double share : {0.9, 2.5}) MOTET_RETURN_IF_ERROR(try_fewer(share));
+    for (double share : {2.5, 0.9}) MOTET_RETURN_IF_ERROR(try_pieces(share));
+    MOTET_RETURN_IF_ERROR(try_fewer(0.6));
     bool changed = false;
     for (const auto& [key, step] : steps_) {
       step.best->whole = step.whole;
@@ -96,11 +100,30 @@ class Tightening {
 
  private:
   struct Candidate {
-    int parts = 1;
+    Parts parts;
     StepSurvey* best = nullptr;
     Nanos whole;
+    int batch = 1;  // that may be cut into pieces
     bool changed = false;
+
+    // True if its parts cost more than they should.
+    bool costly() const {
+      constexpr double kClearly = 1.02;
+      return static_cast<double>(best->total.value) >= kClearly * static_cast<double>(whole.value);
+    }
   };
+
+  static int batch_of(const Step& step) {
+    const Shape& shape = step.outputs[0].view.shape;
+    return shape.size() == 4 ? static_cast<int>(std::min<int64_t>(shape[0], 1024)) : 1;
+  }
+
+  // Parts, a multiple of the cores, of which each takes `share` of the quantum of a region that takes `time` in one.
+  int parts_of(Nanos time, double share) const {
+    double wanted = static_cast<double>(time.value) / (share * static_cast<double>(lowering_.quantum.value));
+    int cores = lowering_.max_width;
+    return std::max(1, (static_cast<int>(std::ceil(wanted)) + cores - 1) / cores) * cores;
+  }
 
   // Calls f(candidate, its step, its survey) for the steps in question of a program lowered by `lowering`.
   template <class F>
@@ -117,31 +140,48 @@ class Tightening {
   Status time_whole() {
     LoweringOptions whole = lowering_;
     whole.quantum = kNever;
-    std::erase_if(whole.parts, [](const auto& known) { return known.second > 1; });
+    std::erase_if(whole.parts, [](const auto& known) { return known.second.parts > 1; });
     return survey_with(whole, [](Candidate& c, const Step&, const StepSurvey& s) { c.whole = s.total; });
   }
 
-  // Parts of which each takes `share` of the quantum, if the work were one region and spread evenly.
-  Status try_fewer(double share) {
-    constexpr double kClearly = 1.02;
-    LoweringOptions fewer = lowering_;
-    std::map<std::string, int> tried;
+  // Lowers with what `propose` says for the costly steps (nothing: as it is), and keeps what is better.
+  template <class F>
+  Status attempt(F&& propose) {
+    LoweringOptions other = lowering_;
+    std::set<std::string> tried;
     for (const auto& [key, step] : steps_) {
-      fewer.parts[key] = step.parts;
-      if (static_cast<double>(step.best->total.value) < kClearly * static_cast<double>(step.whole.value)) continue;
-      double wanted = static_cast<double>(step.whole.value) / (share * static_cast<double>(lowering_.quantum.value));
-      int cores = lowering_.max_width;
-      int parts = (static_cast<int>(std::ceil(wanted)) + cores - 1) / cores * cores;
-      if (parts < step.parts) fewer.parts[key] = tried[key] = parts;
+      other.parts[key] = step.parts;
+      std::optional<Parts> proposed = step.costly() ? propose(step) : std::nullopt;
+      if (!proposed || *proposed == step.parts) continue;
+      other.parts[key] = *proposed;
+      tried.insert(key);
     }
     if (tried.empty()) return {};
-    return survey_with(fewer, [&](Candidate& c, const Step& step, const StepSurvey& s) {
+    return survey_with(other, [&](Candidate& c, const Step& step, const StepSurvey& s) {
       if (!tried.contains(step.key) || s.barrier || !s.sliceable) return;
       const bool fits = longest_unit(s) <= std::max(lowering_.quantum, longest_unit(*c.best));
       if (!fits || s.total >= c.best->total) return;
-      c.parts = step.parts;
+      c.parts = other.parts[step.key];
       *c.best = s;
       c.changed = true;
+    });
+  }
+
+  // Fewer parts of the whole, each `share` of the quantum. More than one is within it where a kernel has several
+  // regions.
+  Status try_fewer(double share) {
+    return attempt([&](const Candidate& c) -> std::optional<Parts> {
+      int parts = parts_of(c.whole, share);
+      if (parts >= c.parts.parts || c.parts.pieces > 1) return std::nullopt;
+      return Parts{parts, 1};
+    });
+  }
+
+  // Pieces of one picture each, in parts of `share` of the quantum.
+  Status try_pieces(double share) {
+    return attempt([&](const Candidate& c) -> std::optional<Parts> {
+      if (c.batch < 2) return std::nullopt;
+      return Parts{parts_of(c.whole / c.batch, share), c.batch};
     });
   }
 
@@ -169,7 +209,7 @@ Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions
   if (!surveyed) return cut;
   auto corrected = corrected_parts(*cut.program, *surveyed, care != Care::kQuick);
   if (!corrected.empty()) {
-    for (const auto& [key, parts] : corrected) lowering.parts[key] = parts;
+    for (const auto& [key, parts] : corrected) lowering.parts[key] = {.parts = parts, .pieces = 1};
     MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
     auto barriers = *std::move(surveyed);
     surveyed = survey(*cut.program, budget_of(care));

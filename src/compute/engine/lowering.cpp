@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "compute/engine/copy_kernel.h"
 #include "compute/engine/memory_plan.h"
+#include "compute/engine/pieces.h"
 #include "compute/engine/storage.h"
 #include "compute/engine/work.h"
 #include "compute/graph/file_map.h"
@@ -227,7 +228,8 @@ void Lowering::add_step(Step step, StepInfo info, Nanos estimate) {
 
 int Lowering::parts_of(const std::string& key, Nanos estimate) const {
   auto known = options_.parts.find(key);
-  return known != options_.parts.end() ? known->second : parts_for(estimate, options_.quantum, options_.max_width);
+  return known != options_.parts.end() ? known->second.parts
+                                       : parts_for(estimate, options_.quantum, options_.max_width);
 }
 
 void Lowering::add_copy(const StepOperand& from, const StepOperand& to, Layout layout, const std::string& name) {
@@ -516,7 +518,9 @@ Result<ops::Planned> Lowering::plan(int index, const Node& node, Operands& opera
                              .winograd = options_.all_winograd || options_.winograd.contains(step.key),
                              .weights = options_.weights,
                              .lowered = lowered};
-    auto planned = ops::plan_kernel(request);
+    auto known = options_.parts.find(step.key);
+    const int pieces = known == options_.parts.end() ? 1 : known->second.pieces;
+    auto planned = can_piece(request, pieces) ? plan_pieces(request, pieces) : ops::plan_kernel(request);
     if (planned.ok()) {
       planned->refusals.insert(planned->refusals.begin(), refusals.begin(), refusals.end());
       return planned;

@@ -18,8 +18,8 @@
 namespace motet::engine {
 
 struct Tuning {
-  Care care = Care::kQuick;          // with which it was measured
-  std::map<std::string, int> parts;  // LoweringOptions::parts
+  Care care = Care::kQuick;            // with which it was measured
+  std::map<std::string, Parts> parts;  // LoweringOptions::parts
   Survey survey;
   std::string steps;  // of the program that was surveyed: steps_text()
 };
