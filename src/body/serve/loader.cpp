@@ -408,25 +408,27 @@ Result<brain::Loaded> Loader::compile_first(Instance& instance, brain::BucketId 
 }
 
 void Loader::refine(Instance& instance, brain::BucketId bucket) const {
-  const engine::ProgramPtr first = instance.program(bucket, 1);
+  engine::ProgramPtr first = instance.program(bucket, 1);
   if (!instance.wanted || first == nullptr) return;  // dropped already
   keep(instance);
   const BucketShapes shapes = instance.bucket_shapes(bucket);
-  auto programs = compile_programs(instance, shapes, first->precision());
+  const engine::Precision precision = first->precision();
+  first.reset();
+  auto programs = compile_programs(instance, shapes, precision);
   if (!programs.ok()) {
     log_warning(of_instance(instance, programs.error().message + "; its batches run row by row"));
     return;
   }
-  std::vector<int> batches;
-  for (const auto& [batch, program] : *programs) batches.push_back(batch);
-  brain::Loaded all = loaded(instance, bucket, *programs);
-  keep(instance);
-  if (instance.renew_programs(bucket, std::move(programs).value())) {
-    publish_facts(instance, registry_);
-    sink_(std::move(all), nullptr);
-  } else {
-    for (int batch : batches) instance.model->drop(instance.full_shapes(shapes, batch));
+  const std::map<int, engine::ProgramPtr> all = *programs;
+  if (!instance.renew_programs(bucket, std::move(programs).value())) {
+    for (const auto& [batch, program] : all) instance.model->drop(instance.full_shapes(shapes, batch));
+    return;
   }
+  // Weights that only the first program had packed so go with it: no program has no input shapes.
+  instance.model->drop({});
+  keep(instance);
+  publish_facts(instance, registry_);
+  sink_(loaded(instance, bucket, all), nullptr);
 }
 
 void Loader::keep(Instance& instance) const {
