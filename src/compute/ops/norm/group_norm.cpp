@@ -16,16 +16,19 @@ namespace {
 using vec::Binary;
 
 // Lanes that one call of an inner loop should have at least.
-constexpr int64_t kLeastLanes = 128;
+constexpr int64_t kLeastLanes = 1024;
+// And rows that a unit should have, to pay for preparing one.
+constexpr int64_t kLeastRows = 6;
 constexpr int64_t kPixelsPerSegment = 128;
 constexpr int64_t kMostSegments = 8;
+constexpr int64_t kGroupsPerPart = 16;
 
 // The picture as [images][blocks][pixels][lanes]: one block of C lanes, or C / 16 of 16. A block's pixels are cut into
 // segments; (image, block, segment) is a unit of work. Neighbouring pixels are taken together as a row of lanes.
 struct Picture {
   int64_t images = 0, blocks = 1, pixels = 0, lanes = 0;
   int64_t segments = 1, together = 1;
-  int64_t each = 0;  // channels of a group
+  int64_t groups = 1, each = 0;  // channels of a group
   float epsilon = 0;
 
   int64_t units() const { return images * blocks * segments; }
@@ -33,40 +36,46 @@ struct Picture {
   int64_t first_pixel(int64_t segment) const { return pixels * segment / segments; }
 };
 
-// Per unit: sums, squared deviations, and what this unit works with.
+// Per unit: sums, squared deviations, and what this unit works with. Per image and group: mean, 1 / deviation.
 struct Scratch {
-  float *sums, *deviations, *factors, *addends;
+  float *sums, *deviations, *factors, *addends, *means, *inverses;
 };
 
 Scratch scratch_of(const Picture& p, std::byte* memory) {
   auto* floats = reinterpret_cast<float*>(memory);
   const int64_t lanes = p.units() * p.lanes, rows = p.units() * p.row();
-  return {floats, floats + lanes, floats + 2 * lanes, floats + 2 * lanes + rows};
+  float* last = floats + 2 * lanes + 2 * rows;
+  return {floats, floats + lanes, floats + 2 * lanes, floats + 2 * lanes + rows, last, last + p.images * p.groups};
 }
 size_t scratch_bytes(const Picture& p) {
-  return static_cast<size_t>(p.units() * 2 * (p.lanes + p.row())) * sizeof(float);
+  return static_cast<size_t>(2 * (p.units() * (p.lanes + p.row()) + p.images * p.groups)) * sizeof(float);
 }
 
-// The sum over a channel's group of what the units of `image` left per lane.
-double total_of_group(const Picture& p, const float* left, int64_t image, int64_t channel) {
-  const int64_t first = channel / p.each * p.each;
+// The mean over one group of what the units of `image` left per lane.
+double mean_of_group(const Picture& p, const float* left, int64_t image, int64_t group) {
   double total = 0;
-  for (int64_t c = first; c < first + p.each; ++c)
-    for (int64_t s = 0; s < p.segments; ++s)
-      total += static_cast<double>(left[((image * p.blocks + c / p.lanes) * p.segments + s) * p.lanes + c % p.lanes]);
+  for (int64_t c = group * p.each; c < (group + 1) * p.each; ++c) {
+    const float* of_channel = left + (image * p.blocks + c / p.lanes) * p.segments * p.lanes + c % p.lanes;
+    for (int64_t s = 0; s < p.segments; ++s) total += static_cast<double>(of_channel[s * p.lanes]);
+  }
   return total / static_cast<double>(p.each * p.pixels);
 }
 
-// value(channel's group) for each lane of the block, computed once a group, `together` times.
-template <class F>
-void spread(const Picture& p, int64_t block, float* row, F value) {
-  float current = 0;
+// Each lane of the block gets its group's number.
+void spread(const Picture& p, int64_t block, const float* of_groups, float* row) {
+  int64_t group = block * p.lanes / p.each, left = (group + 1) * p.each - block * p.lanes;
   for (int64_t lane = 0; lane < p.lanes; ++lane) {
-    const int64_t channel = block * p.lanes + lane;
-    if (lane == 0 || channel % p.each == 0) current = value(channel);
-    row[lane] = current;
+    if (left-- == 0) {
+      ++group;
+      left = p.each - 1;
+    }
+    row[lane] = of_groups[group];
   }
-  for (int64_t i = p.lanes; i < p.row(); ++i) row[i] = row[i - p.lanes];
+}
+
+// The first pixel's lanes for all pixels of a row.
+void repeat(const Picture& p, float* row) {
+  for (int64_t i = p.lanes; i < p.row(); i += p.lanes) std::copy(row, row + p.lanes, row + i);
 }
 
 // f(row of the unit, its length) over all rows; the last one may be shorter.
@@ -95,7 +104,8 @@ void add_up(const Picture& p, const Scratch& s, int64_t unit, const float* x) {
 void add_up_deviations(const Picture& p, const Scratch& s, int64_t unit, const float* x) {
   const int64_t image = unit / p.segments / p.blocks, block = unit / p.segments % p.blocks;
   float *mean = s.addends + unit * p.row(), *row = s.factors + unit * p.row();
-  spread(p, block, mean, [&](int64_t c) { return static_cast<float>(total_of_group(p, s.sums, image, c)); });
+  spread(p, block, s.means + image * p.groups, mean);
+  repeat(p, mean);
   std::fill(row, row + p.row(), 0.0F);
   std::vector<float> apart(static_cast<size_t>(p.row()));
   each_row(p, unit, [&](int64_t at, int64_t n) {
@@ -113,17 +123,15 @@ void normalise(const Picture& p, const Scratch& s, int64_t unit, const KernelArg
   const float* x = input_data<float>(args, 0);
   float* y = output_data<float>(args, 0);
   float *factor = s.factors + unit * p.row(), *addend = s.addends + unit * p.row();
-  spread(p, block, factor, [&](int64_t c) {
-    const double variance = total_of_group(p, s.deviations, image, c);
-    return static_cast<float>(1 / std::sqrt(variance + static_cast<double>(p.epsilon)));
-  });
-  spread(p, block, addend, [&](int64_t c) { return static_cast<float>(total_of_group(p, s.sums, image, c)); });
+  spread(p, block, s.inverses + image * p.groups, factor);
+  spread(p, block, s.means + image * p.groups, addend);
   // (x - mean) * factor * scale + bias as one multiplication and one addition.
-  for (int64_t i = 0; i < p.row(); ++i) {
-    const int64_t c = block * p.lanes + i % p.lanes;
-    factor[i] *= scale[c];
-    addend[i] = bias[c] - addend[i] * factor[i];
+  for (int64_t lane = 0; lane < p.lanes; ++lane) {
+    factor[lane] *= scale[block * p.lanes + lane];
+    addend[lane] = bias[block * p.lanes + lane] - addend[lane] * factor[lane];
   }
+  repeat(p, factor);
+  repeat(p, addend);
   each_row(p, unit, [&](int64_t at, int64_t n) {
     vec::loops().binary(Binary::kMul, x + at, 1, factor, 1, y + at, n);
     vec::loops().binary(Binary::kAdd, y + at, 1, addend, 1, y + at, n);
@@ -142,10 +150,12 @@ Result<Picture> picture_of(const NodeRequest& request) {
             .blocks = in.shape[1] / block,
             .pixels = in.shape[2] * in.shape[3],
             .lanes = block,
+            .groups = groups,
             .each = in.shape[1] / groups,
             .epsilon = request.node.float_or("epsilon", 1e-5F)};
   p.segments = std::clamp<int64_t>(p.pixels / kPixelsPerSegment, 1, kMostSegments);
-  p.together = std::clamp<int64_t>(kLeastLanes / p.lanes, 1, p.pixels / p.segments);
+  const int64_t most = std::max<int64_t>(1, p.pixels / p.segments / kLeastRows);
+  p.together = std::clamp<int64_t>(kLeastLanes / p.lanes, 1, most);
   return p;
 }
 
@@ -179,8 +189,20 @@ Result<KernelPtr> plan_group_norm_of_pixels(const NodeRequest& request) {
             for (int64_t unit = begin; unit < end; ++unit) work(unit);
           });
         };
+        auto each_group = [&](auto work) {
+          team.for_range(p.images * p.groups, kGroupsPerPart, [&](int64_t begin, int64_t end) {
+            for (int64_t i = begin; i < end; ++i) work(i, i / p.groups, i % p.groups);
+          });
+        };
         each_unit([&](int64_t unit) { add_up(p, s, unit, x); });
+        each_group([&](int64_t i, int64_t image, int64_t group) {
+          s.means[i] = static_cast<float>(mean_of_group(p, s.sums, image, group));
+        });
         each_unit([&](int64_t unit) { add_up_deviations(p, s, unit, x); });
+        each_group([&](int64_t i, int64_t image, int64_t group) {
+          const double variance = mean_of_group(p, s.deviations, image, group);
+          s.inverses[i] = static_cast<float>(1 / std::sqrt(variance + static_cast<double>(p.epsilon)));
+        });
         each_unit([&](int64_t unit) { normalise(p, s, unit, args, post_ops); });
       },
       traits);
