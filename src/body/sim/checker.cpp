@@ -205,6 +205,8 @@ void Checker::act(const brain::Unload& a) {
                     what + ": execution " + std::to_string(id.value) + " of it has not been reported ended");
   }
   if (a.bucket != 0) {
+    for (QueryId query : instance->queued)  // dropped for want of memory: they wait for another load
+      if (books_.query(query)->arrived.bucket == a.bucket) instance->asked_for.try_emplace(a.bucket, now_);
     if (instance->buckets.erase(a.bucket) == 0) breaks("lifecycle", what + ": it is neither loaded nor loading");
     return;
   }

@@ -154,7 +154,8 @@ void bucket_loaded(Domain& d, Instance& instance, const Loaded& event) {
   std::optional<Error> error;
   bool room = make_room(d, event.bytes);
   if (!room && instance.settings.on_demand && event.bytes <= d.budget.limit() && !bucket.queue.empty()) {
-    // It took more than was expected: its queries wait until so much is free.
+    // It took more than was expected: its queries wait until so much is free, as if they had just come.
+    set_bound(d, bucket, kNever);
     tell_unload(d, instance, event.bucket);
     return wait_for_place(d, bucket);
   }
