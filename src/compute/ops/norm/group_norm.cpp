@@ -2,7 +2,6 @@
 // Three passes, so that a mean far from zero costs no digits: sums, squared deviations from the mean, the result.
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "compute/ops/norm/norm.h"
 #include "compute/ops/support/adapt.h"
@@ -12,8 +11,6 @@
 
 namespace motet::ops {
 namespace {
-
-using vec::Binary;
 
 // Lanes that one call of an inner loop should have at least.
 constexpr int64_t kLeastLanes = 1024;
@@ -78,13 +75,13 @@ void repeat(const Picture& p, float* row) {
   for (int64_t i = p.lanes; i < p.row(); i += p.lanes) std::copy(row, row + p.lanes, row + i);
 }
 
-// f(row of the unit, its length) over all rows; the last one may be shorter.
-template <class F>
-void each_row(const Picture& p, int64_t unit, F f) {
+// The unit's numbers: where they begin, and how many there are. Its rows are p.row() long; the last one may be shorter.
+struct Range {
+  int64_t first, count;
+};
+Range range_of(const Picture& p, int64_t unit) {
   const int64_t segment = unit % p.segments, begin = p.first_pixel(segment), end = p.first_pixel(segment + 1);
-  const int64_t base = unit / p.segments * p.pixels;
-  for (int64_t pixel = begin; pixel < end; pixel += p.together)
-    f((base + pixel) * p.lanes, std::min(p.together, end - pixel) * p.lanes);
+  return {(unit / p.segments * p.pixels + begin) * p.lanes, (end - begin) * p.lanes};
 }
 
 // Adds up a row's pixels lane by lane.
@@ -97,7 +94,8 @@ void fold(const Picture& p, const float* row, float* lanes) {
 void add_up(const Picture& p, const Scratch& s, int64_t unit, const float* x) {
   float* row = s.factors + unit * p.row();
   std::fill(row, row + p.row(), 0.0F);
-  each_row(p, unit, [&](int64_t at, int64_t n) { vec::loops().binary(Binary::kAdd, row, 1, x + at, 1, row, n); });
+  const Range range = range_of(p, unit);
+  vec::loops().add_rows(x + range.first, range.count, p.row(), row);
   fold(p, row, s.sums + unit * p.lanes);
 }
 
@@ -107,12 +105,8 @@ void add_up_deviations(const Picture& p, const Scratch& s, int64_t unit, const f
   spread(p, block, s.means + image * p.groups, mean);
   repeat(p, mean);
   std::fill(row, row + p.row(), 0.0F);
-  std::vector<float> apart(static_cast<size_t>(p.row()));
-  each_row(p, unit, [&](int64_t at, int64_t n) {
-    vec::loops().binary(Binary::kSub, x + at, 1, mean, 1, apart.data(), n);
-    vec::loops().binary(Binary::kMul, apart.data(), 1, apart.data(), 1, apart.data(), n);
-    vec::loops().binary(Binary::kAdd, row, 1, apart.data(), 1, row, n);
-  });
+  const Range range = range_of(p, unit);
+  vec::loops().add_squared_rows(x + range.first, mean, range.count, p.row(), row);
   fold(p, row, s.deviations + unit * p.lanes);
 }
 
@@ -132,11 +126,9 @@ void normalise(const Picture& p, const Scratch& s, int64_t unit, const KernelArg
   }
   repeat(p, factor);
   repeat(p, addend);
-  each_row(p, unit, [&](int64_t at, int64_t n) {
-    vec::loops().binary(Binary::kMul, x + at, 1, factor, 1, y + at, n);
-    vec::loops().binary(Binary::kAdd, y + at, 1, addend, 1, y + at, n);
-    apply_post_ops(post_ops, args, y + at, at, n);
-  });
+  const Range range = range_of(p, unit);
+  vec::loops().scale_rows(x + range.first, factor, addend, range.count, p.row(), y + range.first);
+  apply_post_ops(post_ops, args, y + range.first, range.first, range.count);
 }
 
 Result<Picture> picture_of(const NodeRequest& request) {

@@ -168,6 +168,44 @@ void to_i8(const float* x, int8_t* y, int64_t n, float scale, float zero) { quan
 void from_u8(const uint8_t* x, float* y, int64_t n, float scale, float zero) { dequantise(x, y, n, scale, zero); }
 void from_i8(const int8_t* x, float* y, int64_t n, float scale, float zero) { dequantise(x, y, n, scale, zero); }
 
+// Columns that stay in registers while the rows go by.
+constexpr int64_t kColumns = 4 * MOTET_VECTOR_BYTES / 4;
+
+// f(x, column) of every number of a column added to its sum, a few columns at a time.
+template <class F>
+inline void add_columns(const float* x, int64_t n, int64_t period, float* sums, F f) {
+  const int64_t rows = n / period, rest = n % period;
+  int64_t first = 0;
+  for (; first + kColumns <= period; first += kColumns) {
+    float acc[kColumns];
+    for (int64_t j = 0; j < kColumns; ++j) acc[j] = sums[first + j];
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t j = 0; j < kColumns; ++j) acc[j] += f(x[r * period + first + j], first + j);
+    for (int64_t j = 0; j < kColumns; ++j) sums[first + j] = acc[j];
+  }
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t j = first; j < period; ++j) sums[j] += f(x[r * period + j], j);
+  for (int64_t j = 0; j < rest; ++j) sums[j] += f(x[rows * period + j], j);
+}
+
+void add_rows(const float* x, int64_t n, int64_t period, float* sums) {
+  add_columns(x, n, period, sums, [](float v, int64_t) { return v; });
+}
+
+void add_squared_rows(const float* x, const float* mean, int64_t n, int64_t period, float* sums) {
+  add_columns(x, n, period, sums, [=](float v, int64_t j) {
+    const float apart = v - mean[j];
+    return apart * apart;
+  });
+}
+
+void scale_rows(const float* x, const float* factor, const float* addend, int64_t n, int64_t period, float* y) {
+  for (; n > 0; n -= period, x += period, y += period) {
+    const int64_t columns = n < period ? n : period;
+    for (int64_t j = 0; j < columns; ++j) y[j] = x[j] * factor[j] + addend[j];
+  }
+}
+
 }  // namespace
 }  // namespace motet::ops::vec
 
@@ -177,7 +215,8 @@ namespace motet::ops::vec {
 
 extern const Loops MOTET_VECTOR_TABLE;
 const Loops MOTET_VECTOR_TABLE = {
-    MOTET_VECTOR_ISA, unary,     binary, axpy,   gemm,  sum,   sum_of_squares, max,     dot,  squared_deviation,
-    exp_sum,          normalise, widen,  narrow, to_u8, to_i8, from_u8,        from_i8, turn, attend};
+    MOTET_VECTOR_ISA, unary,     binary, axpy,   gemm,  sum,   sum_of_squares, max,     dot,      squared_deviation,
+    exp_sum,          normalise, widen,  narrow, to_u8, to_i8, from_u8,        from_i8, add_rows, add_squared_rows,
+    scale_rows,       turn,      attend};
 
 }  // namespace motet::ops::vec

@@ -97,6 +97,12 @@ struct Loops {
   // y[i] = (x[i] - zero) * scale
   void (*from_u8)(const uint8_t* x, float* y, int64_t n, float scale, float zero);
   void (*from_i8)(const int8_t* x, float* y, int64_t n, float scale, float zero);
+  // n numbers in rows of `period`, of which the last may be short, at column j: sums[j] += x
+  void (*add_rows)(const float* x, int64_t n, int64_t period, float* sums);
+  // sums[j] += (x - mean[j])^2
+  void (*add_squared_rows)(const float* x, const float* mean, int64_t n, int64_t period, float* sums);
+  // y = x factor[j] + addend[j]. y may be x.
+  void (*scale_rows)(const float* x, const float* factor, const float* addend, int64_t n, int64_t period, float* y);
   // y[c * y_row + r] = x[r * x_row + c]
   void (*turn)(const float* x, int64_t x_row, int64_t rows, int64_t columns, float* y, int64_t y_row);
   // out = softmax(scale q k^T + mask) v
