@@ -8,8 +8,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "compute/engine/copy_kernel.h"
-#include "compute/engine/memory_plan.h"
 #include "compute/engine/pieces.h"
+#include "compute/engine/place.h"
 #include "compute/engine/storage.h"
 #include "compute/engine/work.h"
 #include "compute/graph/file_map.h"
@@ -112,8 +112,6 @@ class Lowering {
   Status place_output(int index, const Node& node, const ops::Kernel& kernel, const TensorSpec& planned, size_t output,
                       Step& step);
   Status bind_outputs();
-  void find_stages();
-  void lay_out();
 
   // As the value lies where it was made; as the graph has it if it was not made yet.
   Result<TensorSpec> spec_of(ValueId id) const;
@@ -591,76 +589,6 @@ Status Lowering::bind_outputs() {
   return {};
 }
 
-void Lowering::find_stages() {
-  if (!options_.lanes) {
-    program_->stages = single_lane(program_->body.size());
-    return;
-  }
-  std::vector<Footprint> prints(program_->body.size());
-  for (size_t s = 0; s < prints.size(); ++s) {
-    const Step& step = program_->body[s];
-    for (const StepOperand& o : step.inputs)
-      if (o.buffer != kNoBuffer) prints[s].reads.push_back(o.buffer);
-    for (const StepOperand& o : step.outputs)
-      if (o.buffer != kNoBuffer) prints[s].writes.push_back(o.buffer);
-    prints[s].estimate = estimates_[s];
-    prints[s].alone = step.branch != nullptr;
-  }
-  program_->stages = find_lanes(prints);
-  for (size_t stage = 0; stage < program_->stages.size(); ++stage) {
-    const auto& lanes = program_->stages[stage].lanes;
-    for (size_t lane = 0; lane < lanes.size(); ++lane)
-      for (int s : lanes[lane]) {
-        program_->infos[static_cast<size_t>(s)].stage = static_cast<int>(stage);
-        program_->infos[static_cast<size_t>(s)].lane = static_cast<int>(lane);
-      }
-  }
-}
-
-void Lowering::lay_out() {
-  std::vector<Lifetime> lives(program_->buffers.size());
-  for (size_t b = 0; b < lives.size(); ++b) lives[b] = {0, kForever, -1};
-  auto touch = [&](int buffer, size_t step) {
-    if (buffer == kNoBuffer) return;
-    Lifetime& life = lives[static_cast<size_t>(buffer)];
-    life.first = std::min(life.first, static_cast<int>(step));
-    life.last = std::max(life.last, static_cast<int>(step));
-  };
-  for (size_t s = 0; s < program_->body.size(); ++s) {
-    const Step& step = program_->body[s];
-    for (const StepOperand& o : step.inputs) touch(o.buffer, s);
-    for (const StepOperand& o : step.outputs) touch(o.buffer, s);
-    touch(step.scratch, s);
-  }
-  // Steps of one stage may run at once: what one of them touches lives as long as the stage.
-  for (const Stage& stage : program_->stages) {
-    if (stage.lanes.size() < 2) continue;
-    int first = kForever, last = -1;
-    for (const Lane& lane : stage.lanes) {
-      first = std::min(first, lane.front());
-      last = std::max(last, lane.back());
-    }
-    for (Lifetime& life : lives) {
-      if (life.last < first || life.first > last) continue;
-      life.first = std::min(life.first, first);
-      life.last = std::max(life.last, last);
-    }
-  }
-  for (size_t b = 0; b < lives.size(); ++b) {
-    Buffer& buffer = program_->buffers[b];
-    if (buffer.kind == Buffer::Kind::kInput && lives[b].last < 0)
-      buffer.bytes = 0;  // nobody reads it: nothing to stage
-    bool in_arena = buffer.kind == Buffer::Kind::kArena || buffer.kind == Buffer::Kind::kInput;
-    if (in_arena && lives[b].last >= 0) lives[b].bytes = buffer.bytes;
-    if (buffer.kind == Buffer::Kind::kInput) lives[b].first = 0;  // staged before the first step
-    if (lives[b].last < 0) lives[b].first = lives[b].last = 0;
-  }
-  MemoryPlan plan = plan_memory(lives);
-  for (size_t b = 0; b < lives.size(); ++b) program_->buffers[b].offset = plan.offsets[b];
-  program_->arena = plan.bytes;
-  program_->arena_without_reuse = plan.bytes_without_reuse;
-}
-
 Result<std::shared_ptr<CompiledProgram>> Lowering::run() {
   MOTET_RETURN_IF_ERROR(take_values());
   MOTET_RETURN_IF_ERROR(take_inputs());
@@ -669,8 +597,8 @@ Result<std::shared_ptr<CompiledProgram>> Lowering::run() {
   for (size_t i = 0; i < graph_->nodes.size(); ++i)
     MOTET_RETURN_IF_ERROR(lower_node(static_cast<int>(i), graph_->nodes[i]));
   MOTET_RETURN_IF_ERROR(bind_outputs());
-  find_stages();
-  lay_out();
+  find_stages(*program_, estimates_, options_.lanes);
+  lay_out(*program_);
   program_->preferred = options_.preferred;
   program_->quantum = options_.quantum;
   program_->chosen_precision = options_.precision;
