@@ -58,7 +58,6 @@ struct Slices {
   device::UnitTable units;
   std::vector<Nanos> before;  // predicted time of the units before each, and of all: total + 1 entries
   std::vector<int> ends;      // unit after the last of each slice, ascending; the last is units.total
-  Nanos longest_unit;
 
   bool whole() const { return ends.size() < 2; }
   // The unit at which a call ends that begins at unit `first` on `width` cores: as many whole slices as fit `quantum`,

@@ -57,12 +57,21 @@ int64_t CompiledProgram::longest_path() const {
 int Slices::reach(int first, int width, Nanos quantum) const {
   auto end = std::upper_bound(ends.begin(), ends.end(), first);
   MOTET_CHECK(end != ends.end(), "a slice begins before the last unit");
-  auto time = [&](int last) {
-    Nanos work = before[static_cast<size_t>(last)] - before[static_cast<size_t>(first)];
-    // The cores end together but for the last unit.
-    return width == 1 ? work : work / width + longest_unit;
+  if (width == 1) return *end;  // a slice is as long as it may be there
+  // Core c gets units c, c + width, ... of the call.
+  std::vector<Nanos> cores(static_cast<size_t>(width));
+  Nanos longest;
+  int unit = first;
+  auto add = [&](int last) {
+    for (; unit < last; ++unit) {
+      Nanos& core = cores[static_cast<size_t>((unit - first) % width)];
+      core += before[static_cast<size_t>(unit) + 1] - before[static_cast<size_t>(unit)];
+      longest = std::max(longest, core);
+    }
+    return longest;
   };
-  while (std::next(end) != ends.end() && time(*std::next(end)) <= quantum) ++end;
+  add(*end);
+  while (std::next(end) != ends.end() && add(*std::next(end)) <= quantum) ++end;
   return *end;
 }
 

@@ -16,7 +16,6 @@ namespace {
 Slices even(int units, int per_slice, Nanos unit) {
   Slices slices;
   slices.units = {.stages = {{.first = 0, .units = units, .serial = false}}, .total = units};
-  slices.longest_unit = unit;
   for (int u = 0; u <= units; ++u) slices.before.push_back(unit * u);
   for (int u = per_slice; u < units; u += per_slice) slices.ends.push_back(u);
   slices.ends.push_back(units);
@@ -27,8 +26,10 @@ TEST(Slices, ACallTakesWhatFitsTheQuantumAtItsWidth) {
   Slices slices = even(12, 2, Nanos(400));  // slices of 800
   EXPECT_EQ(slices.reach(0, 1, Nanos(1000)), 2);
   EXPECT_EQ(slices.reach(10, 1, Nanos(1000)), 12);
-  EXPECT_EQ(slices.reach(0, 2, Nanos(1200)), 4);  // 800 on each core, and one unit's slack
-  EXPECT_EQ(slices.reach(0, 4, Nanos(1200)), 8);
+  EXPECT_EQ(slices.reach(0, 2, Nanos(1000)), 4);  // two units on each core
+  EXPECT_EQ(slices.reach(0, 4, Nanos(1000)), 8);
+  EXPECT_EQ(slices.reach(0, 3, Nanos(1000)), 6);
+  EXPECT_EQ(even(4, 1, Nanos(700)).reach(0, 2, Nanos(1000)), 2) << "one unit on each core";
   EXPECT_EQ(slices.reach(0, 4, Nanos(1)), 2) << "at least one slice";
   EXPECT_EQ(slices.reach(4, 8, Nanos::from_seconds(1)), 12);
 }

@@ -173,11 +173,10 @@ void cut_step(Step& step, StepInfo& info, const StepSurvey& surveyed, Nanos quan
   step.slices = {};
   const device::UnitTable& units = surveyed.units;
   if (surveyed.barrier || !surveyed.sliceable || units.total < 2 || surveyed.total <= quantum) return;
-  Slices slices{.units = units, .before = {Nanos(0)}, .ends = {}, .longest_unit = Nanos(0)};
+  Slices slices{.units = units, .before = {Nanos(0)}, .ends = {}};
   int begin = 0;
   for (int u = 0; u < units.total; ++u) {
     const Nanos time = surveyed.times[static_cast<size_t>(u)];
-    slices.longest_unit = std::max(slices.longest_unit, time);
     slices.before.push_back(slices.before.back() + time);
     const Nanos with_it = slices.before.back() - slices.before[static_cast<size_t>(begin)] + surveyed.outside;
     if (u > begin && with_it > quantum) {
