@@ -58,21 +58,28 @@ int Slices::reach(int first, int width, Nanos quantum) const {
   auto end = std::upper_bound(ends.begin(), ends.end(), first);
   MOTET_CHECK(end != ends.end(), "a slice begins before the last unit");
   if (width == 1) return *end;  // a slice is as long as it may be there
-  // Core c gets units c, c + width, ... of the call.
+  // Core c gets units c, c + width, ... of the call. Of the ends within the quantum, the one that keeps the cores
+  // busiest.
+  constexpr Nanos kFork(5000);
   std::vector<Nanos> cores(static_cast<size_t>(width));
-  Nanos longest;
-  int unit = first;
-  auto add = [&](int last) {
-    for (; unit < last; ++unit) {
+  Nanos longest, work;
+  int unit = first, best = *end;
+  double busiest = 0;
+  for (; end != ends.end(); ++end) {
+    for (; unit < *end; ++unit) {
+      const Nanos time = before[static_cast<size_t>(unit) + 1] - before[static_cast<size_t>(unit)];
       Nanos& core = cores[static_cast<size_t>((unit - first) % width)];
-      core += before[static_cast<size_t>(unit) + 1] - before[static_cast<size_t>(unit)];
+      core += time;
+      work += time;
       longest = std::max(longest, core);
     }
-    return longest;
-  };
-  add(*end);
-  while (std::next(end) != ends.end() && add(*std::next(end)) <= quantum) ++end;
-  return *end;
+    if (longest > quantum && busiest > 0) break;
+    const double busy = static_cast<double>(work.value) / static_cast<double>((longest + kFork).value);
+    if (busy < busiest) continue;
+    busiest = busy;
+    best = *end;
+  }
+  return best;
 }
 
 namespace {

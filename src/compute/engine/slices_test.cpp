@@ -26,12 +26,14 @@ TEST(Slices, ACallTakesWhatFitsTheQuantumAtItsWidth) {
   Slices slices = even(12, 2, Nanos(400));  // slices of 800
   EXPECT_EQ(slices.reach(0, 1, Nanos(1000)), 2);
   EXPECT_EQ(slices.reach(10, 1, Nanos(1000)), 12);
-  EXPECT_EQ(slices.reach(0, 2, Nanos(1000)), 4);  // two units on each core
-  EXPECT_EQ(slices.reach(0, 4, Nanos(1000)), 8);
-  EXPECT_EQ(slices.reach(0, 3, Nanos(1000)), 6);
-  EXPECT_EQ(even(4, 1, Nanos(700)).reach(0, 2, Nanos(1000)), 2) << "one unit on each core";
+  const Nanos unit = Nanos::from_micros(200), quantum = Nanos::from_millis(1);
+  Slices longer = even(12, 2, unit);  // slices of 0.4 ms
+  EXPECT_EQ(longer.reach(0, 2, quantum), 10);
+  EXPECT_EQ(longer.reach(0, 4, quantum), 12);
+  EXPECT_EQ(even(12, 1, unit).reach(0, 3, quantum), 12);
+  EXPECT_EQ(even(4, 1, unit * 3).reach(0, 2, quantum), 2) << "one unit on each core";
+  EXPECT_EQ(even(9, 1, unit * 2).reach(0, 2, quantum), 4) << "not five, which would leave a core idle";
   EXPECT_EQ(slices.reach(0, 4, Nanos(1)), 2) << "at least one slice";
-  EXPECT_EQ(slices.reach(4, 8, Nanos::from_seconds(1)), 12);
 }
 
 // Fills its output with ones, having wiped it outside the region: every slice wipes what the ones before it left.
