@@ -48,7 +48,7 @@ void give_arena(device::Arena arena) {
   std::lock_guard lock(s.mutex);
   s.bytes += size_of(arena);
   s.arenas.push_back(std::move(arena));
-  while (s.bytes > kRetainedBytes) {
+  while (s.bytes > kRetainedBytes && s.arenas.size() > 1) {
     s.bytes -= size_of(s.arenas.front());
     dropped.push_back(std::move(s.arenas.front()));
     s.arenas.erase(s.arenas.begin());
