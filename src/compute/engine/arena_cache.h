@@ -1,7 +1,7 @@
 // Arenas between executions. Mapping fresh pages for every query would cost more than many a small model computes, and
 // the page faults of a large one would come in the midst of steps and hold up whoever waits for them to yield. So a few
-// are kept, the last used first: at most kRetainedBytes in all, but always the last given. What is kept is idle memory of
-// the process, like an allocator's; arenas in use are their executions' and are charged there. Any thread.
+// are kept, the last used first: at most kRetainedBytes in all, but always the last given. What is kept is idle memory
+// of the process, like an allocator's; arenas in use are their executions' and are charged there. Any thread.
 #pragma once
 
 #include <cstddef>
