@@ -93,7 +93,6 @@ class PrimitiveKernel final : public Kernel {
   size_t scratch_bytes() const override { return own_scratch_ + primitive_scratch_; }
   int output_in_place_of(size_t) const override { return in_place_of_; }
   bool must_be_in_place() const override { return must_be_in_place_; }
-  bool sliceable() const override { return true; }
   size_t packed_bytes() const override;
   double flops() const override { return flops_; }
 
