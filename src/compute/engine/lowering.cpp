@@ -325,9 +325,9 @@ Status Lowering::lower_node(int index, const Node& node) {
     auto input = node.inputs.empty() || node.inputs[0] == kNoValue ? std::optional<Shape>()
                                                                    : shapes_[static_cast<size_t>(node.inputs[0])];
     if (node.op == "Transpose" && input && keeps_order(node, *input)) return lower_alias(node);
-    bool same_type =
-        input && dtypes_[static_cast<size_t>(node.inputs[0])] == dtypes_[static_cast<size_t>(node.outputs[0])];
-    if (node.op == "Cast" && same_type) return lower_alias(node);
+    auto dtype = [&](ValueId id) { return dtypes_[static_cast<size_t>(id)]; };
+    if (node.op == "Cast" && input && one_output && dtype(node.inputs[0]) == dtype(node.outputs[0]))
+      return lower_alias(node);
   }
   return lower_kernel(index, node);
 }

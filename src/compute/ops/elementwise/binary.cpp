@@ -3,6 +3,7 @@
 #include <cmath>
 #include <optional>
 
+#include "compute/ops/elementwise/converted.h"
 #include "compute/ops/elementwise/elementwise.h"
 #include "compute/ops/elementwise/layout.h"
 #include "compute/ops/support/dispatch.h"
@@ -222,7 +223,7 @@ A power(A a, B b) {
     if (b == B(2)) return a * a;
     return static_cast<A>(std::pow(a, static_cast<A>(b)));
   } else if constexpr (std::is_floating_point_v<B>) {
-    return static_cast<A>(std::pow(static_cast<double>(a), static_cast<double>(b)));
+    return converted<A>(std::pow(static_cast<double>(a), static_cast<double>(b)));
   } else {
     if constexpr (std::is_signed_v<B>) {
       if (b < 0) return a == A(1) ? A(1) : a == static_cast<A>(-1) ? (b % 2 == 0 ? A(1) : a) : A(0);
