@@ -33,6 +33,8 @@ std::vector<Layout> candidates() {
   return list;
 }
 
+constexpr std::string_view kChoicesKey = "choices";
+
 std::string convolutions_key(Precision precision) { return "convolutions " + std::string(precision_name(precision)); }
 
 // The layout's name, then a line for every key that uses Winograd's method.
@@ -163,12 +165,14 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
       .evaluate = reference_evaluator(), .symbols = std::move(shaped.symbols), .int8 = ops::onednn::has_int8()};
   SteadyClock clock;
   MOTET_ASSIGN(auto reports, graph::run_passes(*shaped.graph, context, options.disabled_passes, clock));
+  ops::Choices choices(cache.tuned(kChoicesKey).value_or(""), options.calibrate);
   const bool chosen = choice && (!options.layout || *options.layout == choice->layout);
   LoweringOptions lowering{
       .max_width = std::max(1, options.max_width),
       .preferred = options.layout.value_or(chosen ? choice->layout : ops::onednn::blocked_layout()),
       .winograd = chosen ? choice->winograd : std::set<std::string>(),
       .weights = &weights,
+      .choices = &choices,
       .precision = options.precision,
       .lanes = options.lanes,
       .quantum = options.quantum,
@@ -195,6 +199,7 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
     MOTET_ASSIGN(Cut cut, lower_cut(shaped.graph, lowering, options.calibrate ? Care::kTightened : Care::kQuick, memo));
     program = std::move(cut.program);
   }
+  if (choices.fresh()) cache.tune(kChoicesKey, choices.text());
   program->pass_reports = std::move(reports);
   return ProgramPtr(std::move(program));
 }

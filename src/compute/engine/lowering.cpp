@@ -515,6 +515,7 @@ Result<ops::Planned> Lowering::plan(int index, const Node& node, Operands& opera
                              .max_width = step.parts,
                              .winograd = options_.all_winograd || options_.winograd.contains(step.key),
                              .weights = options_.weights,
+                             .choices = options_.choices,
                              .lowered = lowered};
     auto known = options_.parts.find(step.key);
     const int pieces = known == options_.parts.end() ? 1 : known->second.pieces;

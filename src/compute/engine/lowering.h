@@ -13,6 +13,7 @@
 #include "compute/graph/graph.h"
 #include "compute/graph/pass.h"
 #include "compute/ops/onednn/weight_cache.h"
+#include "compute/ops/support/choices.h"
 
 namespace motet::engine {
 
@@ -29,6 +30,7 @@ struct LoweringOptions {
   bool all_winograd = false;                       // NodeRequest::winograd for every convolution, or
   std::set<std::string> winograd;                  // for those of these keys
   ops::WeightCache* weights = nullptr;
+  ops::Choices* choices = nullptr;
   Precision precision = Precision::kExact;
   bool lanes = false;                     // look for steps that may run at once
   Nanos quantum = kNever;                 // ops that may take longer are planned in more parts than cores

@@ -87,6 +87,7 @@ Result<ops::Planned> plan_pieces(const ops::NodeRequest& request, int pieces) {
                          .max_width = request.max_width,
                          .winograd = request.winograd,
                          .weights = request.weights,
+                         .choices = request.choices,
                          .lowered = request.lowered};
   MOTET_ASSIGN(ops::Planned planned, ops::plan_kernel(piece));
   planned.kernel = std::make_unique<Pieces>(std::move(planned.kernel), pieces, std::move(batched));

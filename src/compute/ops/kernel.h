@@ -17,6 +17,7 @@
 
 namespace motet::ops {
 
+class Choices;      // compute/ops/support/choices.h
 class WeightCache;  // compute/ops/onednn/weight_cache.h
 
 // How the elements of an activation lie in memory. Only 4-D (N,C,H,W) tensors of f32, bf16, u8 or i8 take anything but
@@ -49,6 +50,8 @@ struct NodeRequest {
   // multiplications or fewer, more memory for weights, and a rounding of about 1e-6 of the largest value.
   bool winograd = false;
   WeightCache* weights = nullptr;  // packed weights shared by the programs of a model; null: pack privately
+  // What was measured of ways to do the same; null: those that are usually the fastest are taken.
+  Choices* choices = nullptr;
   // True when the compiler chose bf16 for operands of an f32 node: whoever could only widen them refuses, since f32
   // would be faster. Constants are f32 still.
   bool lowered = false;
@@ -73,8 +76,8 @@ struct KernelArgs {
 class Kernel {
  public:
   virtual ~Kernel() = default;
-  // Does what planning left for later: generates code, packs weights. Any thread, several kernels at once; run() does it
-  // where nobody has.
+  // Does what planning left for later: generates code, packs weights. Any thread, several kernels at once; run() does
+  // it where nobody has.
   virtual Status finish() const { return {}; }
   // False if run() does not look at input i: it has a copy of that constant in a form of its own.
   virtual bool reads(size_t input) const {

@@ -6,6 +6,7 @@
 #include "compute/ops/conv/conv.h"
 #include "compute/ops/elementwise/elementwise.h"
 #include "compute/ops/linear/linear.h"
+#include "compute/ops/matmul/few_rows.h"
 #include "compute/ops/matmul/matmul.h"
 #include "compute/ops/move/move.h"
 #include "compute/ops/norm/norm.h"
@@ -42,6 +43,7 @@ constexpr Implementation kArithmetic = kComputing<plan_arithmetic>;
 constexpr Implementation kOnednnBinary = kOnednn<onednn::plan_binary>;
 
 constexpr Implementation kOnednnGrid{"onednn grid", onednn::plan_product_grid};
+constexpr Implementation kFewRowsProduct{"panels", plan_few_rows};
 
 constexpr Row kUnaryRows[] = {
     {kOnnx, "Abs", {kSmallOnes<plan_unary>, kOnednnUnary, kUnary}},
@@ -122,12 +124,12 @@ constexpr Row kLinearRows[] = {
     {kOnnx, "AveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_average_pool>}},
     {kOnnx, "Conv", {kOnednn<onednn::plan_convolution>, kComputing<plan_conv>}},
     {kOnnx, "ConvTranspose", {kOnednn<onednn::plan_deconvolution>, kComputing<plan_conv_transpose>}},
-    {kOnnx, "Gemm", {kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_gemm>}},
+    {kOnnx, "Gemm", {kFewRowsProduct, kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_gemm>}},
     {kOnnx, "GlobalAveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
     {kOnnx, "GlobalLpPool", {kComputing<plan_global_pool>}},
     {kOnnx, "GlobalMaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
     {kOnnx, "LpPool", {kComputing<plan_lp_pool>}},
-    {kOnnx, "MatMul", {kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_matmul>}},
+    {kOnnx, "MatMul", {kFewRowsProduct, kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_matmul>}},
     {kOnnx, "MaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_max_pool>}},
 };
 

@@ -71,6 +71,23 @@ void add_long(Cases& cases) {
              .magnitude = broadcast(matmul(sizes_of(a), sizes_of(turned)), sizes_of(c), plus)});
 }
 
+// Few rows with panels of weights: as many as fit the registers and more, several panels of which the last is not full,
+// and a residual that comes where a bias might be.
+void add_few(Cases& cases) {
+  for (int64_t rows : {1, 2, 8, 12, 13, 25, 48, 49}) add_matmul(cases, {rows, 150}, {150, 32 * (rows % 4) + 9});
+  add_matmul(cases, {2, 4, 513}, {513, 700});
+  const Array a = cases.array({6, 70}), b = cases.array({45, 70}), turned = transpose(b, {1, 0});
+  const Array other = cases.array({6, 45});
+  cases.add({.op = "Gemm",
+             .attributes = {{"transB", int64_t{1}}},
+             .inputs = {f32_tensor(a), f32_tensor(b), f32_tensor(other)},
+             .constant = {false, true, false},
+             .post_ops = {{.kind = PostOp::Kind::kAdd, .input = 2}},
+             .expected = broadcast(matmul(a, turned), other, plus),
+             .roundings = 72,
+             .magnitude = broadcast(matmul(sizes_of(a), sizes_of(turned)), sizes_of(other), plus)});
+}
+
 void add_vectors(Cases& cases) {
   const Array m = cases.array({5, 80}), v = cases.array({80}), w = cases.array({80, 6});
   auto shaped = [](Array a, Shape shape) {
@@ -143,6 +160,7 @@ void add_product_cases(Cases& cases) {
                                             {{2, 4, 17, 64}, {2, 4, 64, 17}}};
   for (const auto& [left, right] : shapes) add_matmul(cases, left, right);
   add_long(cases);
+  add_few(cases);
   add_other_types(cases);
   add_vectors(cases);
   for (int round = 0; round < 16; ++round) add_gemm(cases, round);

@@ -9,6 +9,7 @@
 #endif
 
 #include "compute/ops/vector/gemm.inc"
+#include "compute/ops/vector/panels.inc"
 
 namespace motet::ops::vec {
 namespace {
@@ -215,7 +216,7 @@ namespace motet::ops::vec {
 
 extern const Loops MOTET_VECTOR_TABLE;
 const Loops MOTET_VECTOR_TABLE = {
-    MOTET_VECTOR_ISA, unary,     binary, axpy,   gemm,  sum,   sum_of_squares, max,     dot,      squared_deviation,
+    MOTET_VECTOR_ISA, unary,     binary, axpy,   gemm, multiply_panels, sum,   sum_of_squares, max,     dot,      squared_deviation,
     exp_sum,          normalise, widen,  narrow, to_u8, to_i8, from_u8,        from_i8, add_rows, add_squared_rows,
     scale_rows,       turn,      attend};
 

@@ -38,6 +38,10 @@ enum class Unary : uint8_t {
 
 enum class Binary : uint8_t { kAdd, kSub, kMul, kDiv, kMax, kMin };
 
+// Columns of a panel of packed weights, and most rows that are multiplied with panels at once.
+inline constexpr int64_t kPanelColumns = 32;
+inline constexpr int64_t kPanelMostRows = 64;
+
 // Most rows of one block of attention.
 inline constexpr int64_t kAttentionRows = 48;
 
@@ -76,6 +80,9 @@ struct Loops {
   // C[m,n] = bias[n] + A[m,k] B[k,n], row-major with row pitches; bias may be null, accumulate adds to C as it is.
   void (*gemm)(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
                int64_t ldc, const float* bias, bool accumulate);
+  // The same with B in panels: [panel][k][kPanelColumns], the columns beyond n zeros. m <= kPanelMostRows.
+  void (*multiply_panels)(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* panels, float* c,
+                          int64_t ldc, const float* bias, bool accumulate);
   // Reductions of one row, n >= 1, in sixteen interleaved partial results.
   float (*sum)(const float* x, int64_t n);
   float (*sum_of_squares)(const float* x, int64_t n);

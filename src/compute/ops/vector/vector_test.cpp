@@ -125,6 +125,38 @@ TEST(Vector, GemmRowsDoNotDependOnTheirNeighbours) {
   }
 }
 
+TEST(Vector, ProductsWithPanelsDoNotDependOnNeighbours) {
+  constexpr int64_t kMost = kPanelMostRows, kK = 300, kN = 77, kPanels = 3;
+  Random random(1, "panels");
+  std::vector<float> a(kMost * kK), panels(kPanels * kK * kPanelColumns), bias(kN), one(kN), before(kMost * kN);
+  for (auto* values : {&a, &panels, &bias, &before}) {
+    for (float& v : *values) v = static_cast<float>(random.uniform() * 2 - 1);
+  }
+  for (const Loops* loops : every_isa()) {
+    for (const bool accumulate : {false, true}) {
+      for (int64_t m : {int64_t{1}, int64_t{3}, int64_t{8}, int64_t{13}, kMost}) {
+        std::vector<float> all = before;
+        loops->multiply_panels(m, kN, kK, a.data(), kK, panels.data(), all.data(), kN, bias.data(), accumulate);
+        for (int64_t r = 0; r < kMost; ++r) {
+          std::copy_n(before.data() + r * kN, kN, one.data());
+          if (r < m)
+            loops->multiply_panels(1, kN, kK, a.data() + r * kK, kK, panels.data(), one.data(), kN, bias.data(),
+                                   accumulate);
+          ASSERT_EQ(std::memcmp(one.data(), all.data() + r * kN, sizeof(float) * kN), 0)
+              << loops->isa << " row " << r << " of " << m;
+          for (int64_t j = 0; j < kN && r < m; ++j) {
+            double exact = accumulate ? before[static_cast<size_t>(r * kN + j)] : bias[static_cast<size_t>(j)];
+            for (int64_t k = 0; k < kK; ++k)
+              exact += static_cast<double>(a[static_cast<size_t>(r * kK + k)]) *
+                       panels[static_cast<size_t>((j / kPanelColumns * kK + k) * kPanelColumns + j % kPanelColumns)];
+            ASSERT_NEAR(one[static_cast<size_t>(j)], exact, 2e-5);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Vector, ReductionsOfAnyLength) {
   for (const Loops* loops : every_isa()) {
     for (int64_t n = 1; n < 70; ++n) {
