@@ -14,8 +14,17 @@
 namespace motet::ops::vec {
 namespace {
 
+// A result lies apart from its operands or is one of them, element by element: what a loop reads is never what an
+// earlier turn wrote. Without being told, compilers check for that and run in place what is in place one by one.
+#if defined(__clang__)
+#define MOTET_VECTOR_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define MOTET_VECTOR_LOOP _Pragma("GCC ivdep")
+#endif
+
 template <class F>
 inline void map(const float* x, float* y, int64_t n, F f) {
+  MOTET_VECTOR_LOOP
   for (int64_t i = 0; i < n; ++i) y[i] = f(x[i]);
 }
 
@@ -58,12 +67,15 @@ void unary(Unary kind, const float* x, float* y, int64_t n, float alpha, float b
 template <class F>
 inline void zip(const float* a, int64_t a_step, const float* b, int64_t b_step, float* y, int64_t n, F f) {
   if (a_step != 0 && b_step != 0) {
+    MOTET_VECTOR_LOOP
     for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], b[i]);
   } else if (a_step != 0) {
     const float scalar = *b;
+    MOTET_VECTOR_LOOP
     for (int64_t i = 0; i < n; ++i) y[i] = f(a[i], scalar);
   } else if (b_step != 0) {
     const float scalar = *a;
+    MOTET_VECTOR_LOOP
     for (int64_t i = 0; i < n; ++i) y[i] = f(scalar, b[i]);
   } else {
     const float value = f(*a, *b);
@@ -129,10 +141,13 @@ float exp_sum(const float* x, float* y, int64_t n, float shift) {
 
 void normalise(const float* x, float* y, int64_t n, float mean, float scale, const float* gamma, const float* beta) {
   if (gamma != nullptr && beta != nullptr) {
+    MOTET_VECTOR_LOOP
     for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale * gamma[i] + beta[i];
   } else if (gamma != nullptr) {
+    MOTET_VECTOR_LOOP
     for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale * gamma[i];
   } else {
+    MOTET_VECTOR_LOOP
     for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - mean) * scale;
   }
 }
@@ -203,6 +218,7 @@ void add_squared_rows(const float* x, const float* mean, int64_t n, int64_t peri
 void scale_rows(const float* x, const float* factor, const float* addend, int64_t n, int64_t period, float* y) {
   for (; n > 0; n -= period, x += period, y += period) {
     const int64_t columns = n < period ? n : period;
+    MOTET_VECTOR_LOOP
     for (int64_t j = 0; j < columns; ++j) y[j] = x[j] * factor[j] + addend[j];
   }
 }
@@ -216,8 +232,8 @@ namespace motet::ops::vec {
 
 extern const Loops MOTET_VECTOR_TABLE;
 const Loops MOTET_VECTOR_TABLE = {
-    MOTET_VECTOR_ISA, unary,     binary, axpy,   gemm, multiply_panels, sum,   sum_of_squares, max,     dot,      squared_deviation,
-    exp_sum,          normalise, widen,  narrow, to_u8, to_i8, from_u8,        from_i8, add_rows, add_squared_rows,
-    scale_rows,       turn,      attend};
+    MOTET_VECTOR_ISA,  unary,      binary,    axpy,  gemm,   multiply_panels, sum,   sum_of_squares, max,     dot,
+    squared_deviation, exp_sum,    normalise, widen, narrow, to_u8,           to_i8, from_u8,        from_i8, add_rows,
+    add_squared_rows,  scale_rows, turn,      attend};
 
 }  // namespace motet::ops::vec

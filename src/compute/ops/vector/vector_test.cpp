@@ -125,6 +125,20 @@ TEST(Vector, GemmRowsDoNotDependOnTheirNeighbours) {
   }
 }
 
+TEST(Vector, FunctionsInPlaceGiveTheSameBits) {
+  const std::vector<float> x = inputs();
+  const auto n = static_cast<int64_t>(x.size());
+  std::vector<float> apart(x.size());
+  for (const Loops* loops : every_isa()) {
+    for (Unary kind : {Unary::kTanh, Unary::kSigmoid, Unary::kGeluErf, Unary::kHardSwish}) {
+      loops->unary(kind, x.data(), apart.data(), n, 0, 0);
+      std::vector<float> in_place = x;
+      loops->unary(kind, in_place.data(), in_place.data(), n, 0, 0);
+      EXPECT_EQ(std::memcmp(apart.data(), in_place.data(), sizeof(float) * x.size()), 0) << loops->isa;
+    }
+  }
+}
+
 TEST(Vector, ProductsWithPanelsDoNotDependOnNeighbours) {
   constexpr int64_t kMost = kPanelMostRows, kK = 300, kN = 77, kPanels = 3;
   Random random(1, "panels");
