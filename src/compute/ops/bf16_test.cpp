@@ -2,6 +2,7 @@
 // the result, and in products the weights, explains.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "base/random.h"
@@ -199,6 +200,26 @@ TEST(Bf16, Products) {
                 {false, true, true},
                 {4, 10}},
                2 * kUnit);
+}
+
+TEST(Bf16, LongProducts) {
+  if (!onednn::has_bf16()) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
+  // Rows, columns and depth that fill no tile or panel.
+  for (auto [m, k, n] : {std::array<int64_t, 3>{71, 96, 100}, {128, 130, 48}, {301, 64, 250}}) {
+    expect_close({node_of("MatMul", 2), {drawn({m, k}, 11), drawn({k, n}, 12)}, {false, true}, {m, n}}, 2 * kUnit);
+    expect_close({node_of("Gemm", 3, {{"transB", int64_t{1}}}),
+                  {drawn({m, k}, 17), drawn({n, k}, 18), drawn({n}, 19)},
+                  {false, true, true},
+                  {m, n}},
+                 2 * kUnit);
+    graph::Node fused = node_of("MatMul", 4);
+    fused.post_ops = {{.kind = graph::PostOp::Kind::kGeluErf}, {.kind = graph::PostOp::Kind::kAdd, .input = 3}};
+    expect_close({fused,
+                  {drawn({m, k}, 11), drawn({k, n}, 12), drawn({n}, 13), drawn({m, n}, 14)},
+                  {false, true, true, false},
+                  {m, n}},
+                 2 * kUnit);
+  }
 }
 
 TEST(Bf16, Convolutions) {

@@ -8,6 +8,7 @@
 #include "compute/ops/linear/linear.h"
 #include "compute/ops/matmul/few_rows.h"
 #include "compute/ops/matmul/matmul.h"
+#include "compute/ops/matmul/tiles.h"
 #include "compute/ops/move/move.h"
 #include "compute/ops/norm/norm.h"
 #include "compute/ops/onednn/onednn.h"
@@ -42,6 +43,7 @@ constexpr Implementation kOnednnUnary = kOnednn<onednn::plan_eltwise>;
 constexpr Implementation kArithmetic = kComputing<plan_arithmetic>;
 constexpr Implementation kOnednnBinary = kOnednn<onednn::plan_binary>;
 
+constexpr Implementation kTiles{"tiles", plan_tiled_product};
 constexpr Implementation kOnednnGrid{"onednn grid", onednn::plan_product_grid};
 constexpr Implementation kFewRowsProduct{"panels", plan_few_rows};
 
@@ -124,12 +126,12 @@ constexpr Row kLinearRows[] = {
     {kOnnx, "AveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_average_pool>}},
     {kOnnx, "Conv", {kOnednn<onednn::plan_convolution>, kComputing<plan_conv>}},
     {kOnnx, "ConvTranspose", {kOnednn<onednn::plan_deconvolution>, kComputing<plan_conv_transpose>}},
-    {kOnnx, "Gemm", {kFewRowsProduct, kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_gemm>}},
+    {kOnnx, "Gemm", {kFewRowsProduct, kTiles, kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_gemm>}},
     {kOnnx, "GlobalAveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
     {kOnnx, "GlobalLpPool", {kComputing<plan_global_pool>}},
     {kOnnx, "GlobalMaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
     {kOnnx, "LpPool", {kComputing<plan_lp_pool>}},
-    {kOnnx, "MatMul", {kFewRowsProduct, kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_matmul>}},
+    {kOnnx, "MatMul", {kFewRowsProduct, kTiles, kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_matmul>}},
     {kOnnx, "MaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_max_pool>}},
 };
 

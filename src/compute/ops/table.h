@@ -13,7 +13,7 @@ namespace motet::ops {
 
 struct Row {
   std::string_view domain, op;
-  std::array<Implementation, 4> list{};
+  std::array<Implementation, 5> list{};
   size_t count = 0;
 
   constexpr Row(std::string_view row_domain, std::string_view row_op,
