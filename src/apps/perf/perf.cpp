@@ -92,7 +92,7 @@ double quantile(std::vector<double> sorted, double q) {
   return sorted[at];
 }
 
-// Times of each step in microseconds over several executions, run step by step.
+// Times of each op in microseconds, all its slices together, over several executions, run step by step.
 struct Profile {
   std::vector<double> medians, minima;
 };
@@ -110,8 +110,10 @@ Result<Profile> profile_steps(Session& session, const Subject& subject, Nanos ti
         return;
       }
       for (size_t i = 0; i < count; ++i) {
+        const int64_t end = (*execution)->steps_done() + subject.program->steps()[i].slices;
         Nanos before = clock.now();
-        (void)(*execution)->step(team);
+        while ((*execution)->steps_done() < end && (*execution)->step(team) == engine::RunState::kPaused) {
+        }
         samples[i].push_back((clock.now() - before).seconds() * 1e6);
       }
     } while (clock.now() - begin < time);
