@@ -1,37 +1,49 @@
 // LSTM with constant weights and its standard activations. Weights are packed in panels of 32 cells with their four
-// gates side by side, so that one stream of memory makes whole cells: a step over time is one region, whose parts are
-// panels of both directions. With few sequences the speed is that of reading the recurrent weights once a step.
+// gates one after another, so that one stream of memory makes whole cells: a step over time is one region, whose parts
+// are panels of both directions. With few sequences the speed is that of reading the recurrent weights once a step.
 #include <cstring>
 
+#include "compute/graph/file_map.h"
+#include "compute/ops/onednn/weight_cache.h"
 #include "compute/ops/rnn/recurrent.h"
 #include "compute/ops/rnn/rnn.h"
 
 namespace motet::ops {
 namespace {
 
-constexpr int64_t kCells = 32;  // of a panel
+constexpr int64_t kCells = vec::kPanelColumns;  // of a panel
 constexpr int64_t kColumns = 4 * kCells;
 constexpr int64_t kRowBlock = 48;
 constexpr int64_t kWorkPerPart = 1 << 17;
 
-// [directions, 4 * hidden, depth] as [directions, panels, depth, kColumns]; cells beyond the last are zeros.
-Tensor pack(const Tensor& weights, const Recurrent& r, int64_t depth, int64_t panels) {
-  Tensor packed = Tensor::zeros(DType::kF32, {r.directions, panels, depth, kColumns});
-  const float* from = weights.view().as<float>().data();
-  float* to = packed.view().as<float>().data();
+// [directions, 4 * hidden, depth] as [directions, panels, gate, depth, kCells]; cells beyond the last are zeros. The
+// source may lie at any alignment.
+void pack(const std::byte* from, const Recurrent& r, int64_t depth, int64_t panels, float* to) {
+  std::fill_n(to, r.directions * panels * depth * kColumns, 0.0f);
   for (int64_t d = 0; d < r.directions; ++d) {
     for (int64_t gate = 0; gate < 4; ++gate) {
-      for (int64_t j = 0; j < r.hidden; ++j) {
-        const float* row = from + ((d * 4 + gate) * r.hidden + j) * depth;
-        float* column = to + (d * panels + j / kCells) * depth * kColumns + gate * kCells + j % kCells;
-        for (int64_t i = 0; i < depth; ++i) column[i * kColumns] = row[i];
+      for (int64_t j = 0; j < r.hidden; ++j, from += depth * static_cast<int64_t>(sizeof(float))) {
+        float* column = to + ((d * panels + j / kCells) * 4 + gate) * depth * kCells + j % kCells;
+        for (int64_t i = 0; i < depth; ++i)
+          std::memcpy(column + i * kCells, from + i * static_cast<int64_t>(sizeof(float)), sizeof(float));
       }
     }
   }
-  return packed;
 }
 
-// The sum of both biases, as [directions, panels, 1, kColumns].
+WeightCache::Packed pack(const NodeRequest& request, size_t input, const Recurrent& r, int64_t depth, int64_t panels) {
+  const Tensor& constant = *constant_input(request, input);
+  auto fill = [constant, r, depth, panels](std::byte* memory) {
+    const Reading reading = constant.read();
+    pack(reading.data, r, depth, panels, reinterpret_cast<float*>(memory));
+    graph::FileMap::release({reading.data, constant.bytes()});
+  };
+  const size_t bytes = static_cast<size_t>(r.directions * panels * depth * kColumns) * sizeof(float);
+  if (request.weights == nullptr) return std::make_shared<const PackedWeights>(bytes, std::move(fill));
+  return request.weights->get_or_pack(constant, "panels of 32 cells", bytes, std::move(fill));
+}
+
+// The sum of both biases, as [directions, panels, 4, 1, kCells].
 Tensor pack_bias(const Tensor& bias, const Recurrent& r, int64_t panels) {
   Tensor sum = Tensor::zeros(DType::kF32, {r.directions, 4 * r.hidden, 1});
   auto both = bias.view().as<float>();
@@ -39,14 +51,17 @@ Tensor pack_bias(const Tensor& bias, const Recurrent& r, int64_t panels) {
   const auto rows = static_cast<size_t>(4 * r.hidden);
   for (size_t i = 0; i < to.size(); ++i)
     to[i] = both[i / rows * 2 * rows + i % rows] + both[(i / rows * 2 + 1) * rows + i % rows];
-  return pack(sum, r, 1, panels);
+  Tensor packed = Tensor::zeros(DType::kF32, {r.directions, panels, 4, 1, kCells});
+  pack(sum.view().data, r, 1, panels, packed.view().as<float>().data());
+  return packed;
 }
 
 struct PackedLstm {
   Recurrent r;
   int64_t panels = 0;
   bool initial_c = false;
-  Tensor w, recur, bias;
+  WeightCache::Packed w, recur;
+  Tensor bias;
   // Places in the scratch, in elements.
   int64_t gate_inputs = 0;  // [directions, time * batch, panels * kColumns]
   int64_t tiles = 0;        // [directions, panels, batch, kColumns]
@@ -68,6 +83,7 @@ struct PackedLstm {
   int64_t states() const { return r.directions * r.batch * r.hidden; }
   int64_t gate_row() const { return panels * kColumns; }
   static const float* data(const Tensor& t) { return reinterpret_cast<const float*>(t.view().data); }
+  static const float* data(const WeightCache::Packed& p) { return reinterpret_cast<const float*>(p->data()); }
 
   void multiply_inputs(const KernelArgs& args, float* base, device::Team& team) const;
   void run_panel(const KernelArgs& args, float* base, int64_t unit, int64_t step, const int64_t* lengths) const;
@@ -84,9 +100,10 @@ void PackedLstm::multiply_inputs(const KernelArgs& args, float* base, device::Te
     for (int64_t unit = begin; unit < last; ++unit) {
       const int64_t panel = unit / blocks, d = panel / panels, first = unit % blocks * kRowBlock;
       float* to = base + gate_inputs + (d * rows + first) * gate_row() + panel % panels * kColumns;
-      vec::loops().gemm(std::min(kRowBlock, rows - first), kColumns, r.input,
-                        input_data<float>(args, 0) + first * r.input, r.input, data(w) + panel * r.input * kColumns,
-                        kColumns, to, gate_row(), r.biased ? data(bias) + panel * kColumns : nullptr, false);
+      vec::loops().multiply_panels(std::min(kRowBlock, rows - first), kColumns, r.input,
+                                   input_data<float>(args, 0) + first * r.input, r.input,
+                                   data(w) + panel * r.input * kColumns, to, gate_row(),
+                                   r.biased ? data(bias) + panel * kColumns : nullptr, false);
     }
   });
 }
@@ -106,8 +123,9 @@ void PackedLstm::run_panel(const KernelArgs& args, float* base, int64_t unit, in
     std::copy_n(base + gate_inputs + (d * r.time * r.batch + r.x_row(t, b)) * gate_row() + unit % panels * kColumns,
                 kColumns, tile + b * kColumns);
   }
-  loops.gemm(r.batch, kColumns, r.hidden, before, r.hidden, data(recur) + unit * r.hidden * kColumns, kColumns, tile,
-             kColumns, nullptr, true);
+  for (int64_t b = 0; b < r.batch; b += kRowBlock)
+    loops.multiply_panels(std::min(kRowBlock, r.batch - b), kColumns, r.hidden, before + b * r.hidden, r.hidden,
+                          data(recur) + unit * r.hidden * kColumns, tile + b * kColumns, kColumns, nullptr, true);
   for (int64_t b = 0; b < r.batch; ++b) {
     const int64_t t = time_of(b), at = b * r.hidden + first;
     if (t < 0) {  // over: the state stays
@@ -182,6 +200,32 @@ bool standard_activations(const Recurrent& r) {
   return true;
 }
 
+class PackedLstmKernel final : public Kernel {
+ public:
+  explicit PackedLstmKernel(PackedLstm lstm) : lstm_(std::move(lstm)) {}
+
+  void run(const KernelArgs& args, device::Team& team) const override { lstm_(args, team); }
+  Status finish() const override {
+    lstm_.w->prepare();
+    lstm_.recur->prepare();
+    return {};
+  }
+  bool reads(size_t input) const override { return input < 1 || input > 3; }
+  std::string implementation() const override { return "own packed"; }
+  size_t scratch_bytes() const override { return static_cast<size_t>(lstm_.end) * sizeof(float); }
+  size_t packed_bytes() const override {
+    return lstm_.w->bytes() + lstm_.recur->bytes() + (lstm_.r.biased ? lstm_.bias.view().bytes() : 0);
+  }
+  double flops() const override {
+    const Recurrent& r = lstm_.r;
+    return 2.0 * static_cast<double>(r.directions * r.time * r.batch) *
+           static_cast<double>(r.row() * (r.input + r.hidden));
+  }
+
+ private:
+  const PackedLstm lstm_;
+};
+
 }  // namespace
 
 Result<KernelPtr> plan_packed_lstm(const NodeRequest& request) {
@@ -195,21 +239,11 @@ Result<KernelPtr> plan_packed_lstm(const NodeRequest& request) {
   if (request.node.int_or("input_forget", 0) != 0) return unsupported("input_forget 1");
   if (!standard_activations(r)) return unsupported("activations other than Sigmoid, Tanh, Tanh");
   PackedLstm lstm{.r = r, .panels = (r.hidden + kCells - 1) / kCells, .initial_c = has_input(request, 6)};
-  lstm.w = pack(*w, r, r.input, lstm.panels);
-  lstm.recur = pack(*recur, r, r.hidden, lstm.panels);
-  size_t packed = lstm.w.view().bytes() + lstm.recur.view().bytes();
-  if (r.biased) {
-    lstm.bias = pack_bias(*bias, r, lstm.panels);
-    packed += lstm.bias.view().bytes();
-  }
+  lstm.w = pack(request, 1, r, r.input, lstm.panels);
+  lstm.recur = pack(request, 2, r, r.hidden, lstm.panels);
+  if (r.biased) lstm.bias = pack_bias(*bias, r, lstm.panels);
   lstm.plan_scratch();
-  const double flops =
-      2.0 * static_cast<double>(r.directions * r.time * r.batch) * static_cast<double>(r.row() * (r.input + r.hidden));
-  KernelTraits traits{.implementation = "own packed",
-                      .scratch_bytes = static_cast<size_t>(lstm.end) * sizeof(float),
-                      .packed_bytes = packed,
-                      .flops = flops};
-  return make_kernel(std::move(lstm), traits);
+  return KernelPtr(std::make_unique<PackedLstmKernel>(std::move(lstm)));
 }
 
 }  // namespace motet::ops
