@@ -67,6 +67,11 @@ std::string copy_name(const TensorSpec& from, const TensorSpec& to) {
   return name;
 }
 
+// Masks stay as they are: the least number of f32, which they hold, is minus infinity in bf16.
+bool is_mask(const Node& node, size_t input) {
+  return node.op == "Attention" && node.domain == "motet" && input == 3;
+}
+
 std::string step_name(const Node& node) {
   using Kind = graph::PostOp::Kind;
   std::string name = node.op;
@@ -489,7 +494,7 @@ Result<Operands> Lowering::operands_of(const Node& node, bool lowered) const {
     dtype = *dtypes_[static_cast<size_t>(id)];
     if (graph_->value(id).constant)
       operands.constants[i] = &*graph_->value(id).constant;
-    else if (lowered && dtype == DType::kF32)
+    else if (lowered && dtype == DType::kF32 && !is_mask(node, i))
       dtype = DType::kBF16;
   }
   for (size_t o = 0; o < node.outputs.size(); ++o) {

@@ -62,7 +62,8 @@ bool is_carrier(const Node& node) {
                                                        "Tile",
                                                        "Transpose",
                                                        "Unsqueeze"};
-  return node.domain.empty() ? kCarriers.contains(node.op) : node.domain == "motet" && node.op == "ChannelShuffle";
+  return node.domain.empty() ? kCarriers.contains(node.op)
+                             : node.domain == "motet" && (node.op == "ChannelShuffle" || node.op == "Attention");
 }
 
 class Finder {

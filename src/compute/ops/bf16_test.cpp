@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "base/random.h"
 #include "compute/device/slice_team.h"
@@ -219,6 +220,46 @@ TEST(Bf16, LongProducts) {
                   {false, true, true, false},
                   {m, n}},
                  2 * kUnit);
+  }
+}
+
+TEST(Bf16, Attention) {
+  if (!onednn::has_bf16()) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
+  // [batch, rows, heads, columns], as a product leaves them; rows and keys that fill no tile.
+  struct Extents {
+    int64_t batch, heads, rows, keys, depth, width;
+  };
+  for (Extents e : {Extents{2, 3, 17, 17, 16, 16}, {1, 2, 50, 33, 64, 64}, {2, 1, 100, 130, 32, 50}}) {
+    auto lies = [&](int64_t rows, int64_t columns) {
+      return std::vector<int64_t>{0, rows * e.heads * columns, columns, e.heads * columns, 1};
+    };
+    const Shape result{e.batch, e.rows, e.heads, e.width};
+    for (bool masked : {false, true}) {
+      graph::Node node = node_of("Attention", masked ? 4 : 3,
+                                 {{"extents", std::vector<int64_t>{e.batch, e.heads, e.rows, e.keys, e.depth, e.width}},
+                                  {"q", lies(e.rows, e.depth)},
+                                  {"k", lies(e.keys, e.depth)},
+                                  {"v", lies(e.keys, e.width)},
+                                  {"mask", std::vector<int64_t>{0, 0, 0, e.keys, 1}},
+                                  {"out", lies(e.rows, e.width)},
+                                  {"shape", std::vector<int64_t>(result)},
+                                  {"scale", 0.25F}});
+      node.domain = "motet";
+      Example example{node,
+                      {drawn({e.batch, e.rows, e.heads, e.depth}, 31), drawn({e.batch, e.keys, e.heads, e.depth}, 32),
+                       drawn({e.batch, e.keys, e.heads, e.width}, 33)},
+                      {false, false, false},
+                      result};
+      if (masked) {
+        example.inputs.push_back(drawn({e.rows, e.keys}, 34));
+        // The least number of f32, as exporters write it.
+        for (int64_t i = 0; i < e.rows * e.keys; i += 3)
+          example.inputs.back().view().as<float>()[static_cast<size_t>(i)] = std::numeric_limits<float>::lowest();
+        example.constant.push_back(true);
+      }
+      // Weights are rounded once, results once more.
+      expect_close(example, 3 * kUnit);
+    }
   }
 }
 

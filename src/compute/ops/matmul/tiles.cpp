@@ -169,6 +169,7 @@ class TiledProduct final : public Kernel {
     vec::ProductTile t{.depth = p_.k, .a_row = p_.k};
     const int64_t panel_bytes = p_.k * kPanel * each;
     t.panel = weights_->data() + j * panel_bytes;
+    t.columns = static_cast<int>((width + 15) / 16 * 16);
     if (p_.bias >= 0) {
       std::copy_n(reinterpret_cast<const float*>(args.inputs[static_cast<size_t>(p_.bias)].data) + column, width, bias);
       t.bias = bias;

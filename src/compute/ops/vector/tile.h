@@ -21,7 +21,8 @@ struct ProductTile {
   int64_t a_row = 0;            // pitch in elements
   const void* panel = nullptr;  // f32: [depth, kPanel]; bf16: [depth / 2, kPanel, 2]
   const float* bias = nullptr;  // [kPanel], or null
-  float* out = nullptr;         // [rows, kPanel]
+  int columns = kPanel;         // 16, 32 or 48: the others are left out
+  float* out = nullptr;         // [rows, columns]
   int64_t out_row = 0;
   // What will be read next: so many cache lines from here on are asked for, evenly over the depth.
   const void* ahead = nullptr;

@@ -11,8 +11,7 @@ namespace {
 
 // With the alignment of a float, so that any row can be loaded.
 typedef float Vector __attribute__((vector_size(64), aligned(4), may_alias));
-constexpr int kVectors = 3;
-static_assert(kVectors * 16 == kPanel);
+static_assert(kPanel == 3 * 16);
 
 // What lies side by side in a lane, and one lane's worth of a panel's row.
 #ifdef MOTET_TILE_BF16
@@ -34,7 +33,7 @@ inline Vector add_product(Vector sum, const Element* a, Vector row) { return sum
 
 constexpr int64_t kGroup = 8 * kStep;  // of the depth, between two requests for what comes next
 
-template <int Rows>
+template <int Rows, int kVectors>
 void product(const ProductTile& t) {
   Vector sum[Rows][kVectors];
   for (int r = 0; r < Rows; ++r)
@@ -58,6 +57,20 @@ void product(const ProductTile& t) {
     for (int v = 0; v < kVectors; ++v) *reinterpret_cast<Vector*>(t.out + r * t.out_row + v * 16) = sum[r][v];
 }
 
+template <int kVectors>
+void product_of_rows(const ProductTile& tile) {
+  switch (tile.rows) {
+    case 8: return product<8, kVectors>(tile);
+    case 7: return product<7, kVectors>(tile);
+    case 6: return product<6, kVectors>(tile);
+    case 5: return product<5, kVectors>(tile);
+    case 4: return product<4, kVectors>(tile);
+    case 3: return product<3, kVectors>(tile);
+    case 2: return product<2, kVectors>(tile);
+    default: return product<1, kVectors>(tile);
+  }
+}
+
 }  // namespace
 
 #ifdef MOTET_TILE_BF16
@@ -67,15 +80,10 @@ void tile_product_bf16(const ProductTile& tile) {
 void tile_product_f32(const ProductTile& tile);
 void tile_product_f32(const ProductTile& tile) {
 #endif
-  switch (tile.rows) {
-    case 8: return product<8>(tile);
-    case 7: return product<7>(tile);
-    case 6: return product<6>(tile);
-    case 5: return product<5>(tile);
-    case 4: return product<4>(tile);
-    case 3: return product<3>(tile);
-    case 2: return product<2>(tile);
-    default: return product<1>(tile);
+  switch (tile.columns) {
+    case 16: return product_of_rows<1>(tile);
+    case 32: return product_of_rows<2>(tile);
+    default: return product_of_rows<3>(tile);
   }
 }
 
