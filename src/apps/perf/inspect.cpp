@@ -161,12 +161,13 @@ void print_text(const Subject& s) {
     passes.row({report.name, std::to_string(report.rewrites), number(report.took.seconds() * 1e6, 0),
                 report.disabled ? "disabled" : ""});
   std::cout << passes.to_string() << '\n';
-  term::Table steps(
-      {"step", "op", "implementation", "MFLOP", "KB moved", "us", "slices", "longest us", "loss %", "lane", "node"});
+  term::Table steps({"step", "op", "implementation", "MFLOP", "KB moved", "packed KB", "us", "slices", "longest us",
+                     "loss %", "lane", "node"});
   for (size_t i = 0; i < s.program->steps().size(); ++i) {
     const engine::StepInfo& info = s.program->steps()[i];
     steps.row({std::to_string(i), info.op, info.implementation, number(info.flops * 1e-6, 2),
-               number(static_cast<double>(info.bytes_moved) / 1e3, 1), number(info.predicted.seconds() * 1e6, 1),
+               number(static_cast<double>(info.bytes_moved) / 1e3, 1),
+               number(static_cast<double>(info.weight_bytes) / 1e3, 1), number(info.predicted.seconds() * 1e6, 1),
                std::to_string(info.slices) + (info.barrier ? " barrier" : ""),
                number(info.longest_slice.seconds() * 1e6, 1), number(info.loss * 100, 2),
                std::to_string(info.stage) + "." + std::to_string(info.lane), info.node});
@@ -244,6 +245,7 @@ void print_json(const Subject& s) {
     json.begin_object().field("op", step.op).field("node", step.node).field("implementation", step.implementation);
     json.field("flops", step.flops)
         .field("bytes_moved", static_cast<int64_t>(step.bytes_moved))
+        .field("packed_weight_bytes", static_cast<int64_t>(step.weight_bytes))
         .field("predicted_us", step.predicted.seconds() * 1e6)
         .field("slices", int64_t{step.slices})
         .field("longest_slice_us", step.longest_slice.seconds() * 1e6)

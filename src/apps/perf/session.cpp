@@ -145,8 +145,9 @@ Result<std::optional<ops::Layout>> parse_layout(const std::string& text) {
 }
 
 void add_precision_flag(CLI::App& app, std::string& precision) {
-  app.add_option("--precision", precision,
-                 "exact (fp32) or bf16 (needs AVX512_BF16 or AMX): how far convolutions and products may be rounded")
+  app.add_option(
+         "--precision", precision,
+         "exact (fp32), bf16 (needs AVX512_BF16 or AMX) or int8: how far convolutions and products may be rounded")
       ->capture_default_str();
 }
 

@@ -113,9 +113,17 @@ Status expect_precision(Precision precision) {
   if (precision == Precision::kBf16 && !ops::onednn::has_bf16())
     return unsupported("precision bf16 needs AVX512_BF16 or AMX; this CPU has " + ops::onednn::isa_name() +
                        "; exact is possible");
-  if (precision == Precision::kInt8)
-    return unsupported("precision int8: nothing quantises a model of fp32; exact and bf16 are accepted");
   return {};
+}
+
+// Refuses int8 where it would change nothing.
+Status expect_quantised(const Graph& graph) {
+  const bool any = std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                               [](const graph::Node& node) { return node.op == "QuantisedMatMul"; });
+  if (any) return {};
+  return unsupported(
+      "precision int8: of a model of fp32 it is the products with constant weights that can be int8, and this one has "
+      "none (or, on a CPU without AVX512_VNNI, none of few rows); exact and bf16 are accepted");
 }
 
 }  // namespace
@@ -161,8 +169,10 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
   MOTET_RETURN_IF_ERROR(expect_precision(options.precision));
   if (!choice) choice = choice_before(cache, options.precision);
   MOTET_ASSIGN(Shaped shaped, with_shapes(prepared, shapes));
-  graph::PassContext context{
-      .evaluate = reference_evaluator(), .symbols = std::move(shaped.symbols), .int8 = ops::onednn::has_int8()};
+  graph::PassContext context{.evaluate = reference_evaluator(),
+                             .symbols = std::move(shaped.symbols),
+                             .int8 = ops::onednn::has_int8(),
+                             .quantise = options.precision == Precision::kInt8};
   SteadyClock clock;
   MOTET_ASSIGN(auto reports, graph::run_passes(*shaped.graph, context, options.disabled_passes, clock));
   ops::Choices choices(cache.tuned(kChoicesKey).value_or(""), options.calibrate);
@@ -184,6 +194,7 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
     if (options.calibrate) dynamic->calibrate();
     return ProgramPtr(std::move(dynamic));
   }
+  if (options.precision == Precision::kInt8) MOTET_RETURN_IF_ERROR(expect_quantised(*shaped.graph));
   const Memo memo{cache, shapes, options};
   std::shared_ptr<CompiledProgram> program;
   if (!chosen && options.calibrate && has_layout_choice(*shaped.graph)) {

@@ -568,7 +568,8 @@ Status Lowering::lower_kernel(int index, const Node& node) {
                 .op = step_name(node),
                 .implementation = kernel.implementation(),
                 .refusals = std::move(planned->refusals),
-                .flops = kernel.flops()};
+                .flops = kernel.flops(),
+                .weight_bytes = kernel.packed_bytes()};
   if (options_.weights == nullptr) program_->packed += kernel.packed_bytes();
   step.kernel = std::move(planned->kernel);
   add_step(std::move(step), std::move(info), pessimistic_time(node, operands.inputs, operands.outputs));
@@ -599,7 +600,7 @@ Result<std::shared_ptr<CompiledProgram>> Lowering::run() {
   MOTET_RETURN_IF_ERROR(take_values());
   MOTET_RETURN_IF_ERROR(take_inputs());
   find_last_uses();
-  if (options_.precision != Precision::kExact && ops::onednn::has_bf16()) storage_ = bf16_storage(*graph_);
+  if (options_.precision == Precision::kBf16 && ops::onednn::has_bf16()) storage_ = bf16_storage(*graph_);
   for (size_t i = 0; i < graph_->nodes.size(); ++i)
     MOTET_RETURN_IF_ERROR(lower_node(static_cast<int>(i), graph_->nodes[i]));
   MOTET_RETURN_IF_ERROR(bind_outputs());

@@ -86,6 +86,63 @@ TEST(Precision, Bf16ErrorIsMeasuredAndSmall) {
   }
 }
 
+Tensor integers(Shape shape, int64_t most, uint64_t seed) {
+  Tensor tensor = Tensor::zeros(DType::kI64, std::move(shape));
+  Random random(seed, "precision test");
+  for (int64_t& x : tensor.view().as<int64_t>()) x = random.between(0, most);
+  return tensor;
+}
+
+TEST(Precision, ProductsOfFp32BecomeInt8AndTheErrorIsMeasured) {
+  auto model = Model::load("tests/zoo/bert_base.onnx");
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  std::vector<Sample> samples;
+  for (uint64_t seed : {1, 2}) {
+    Tensor mask = integers({2, 17}, 0, seed);
+    for (int64_t& x : mask.view().as<int64_t>()) x = 1;
+    samples.push_back({integers({2, 17}, 60, seed), mask, integers({2, 17}, 1, seed + 7)});
+  }
+  const CompileOptions options{.precision = Precision::kInt8, .calibrate = false};
+  auto program = (*model)->compile({{2, 17}, {2, 17}, {2, 17}}, options);
+  ASSERT_TRUE(program.ok()) << program.error().message;
+  EXPECT_EQ((*program)->precision(), Precision::kInt8);
+  const int quantised = count_steps(**program, "QuantisedMatMul");
+  EXPECT_GT(quantised, 8);
+  EXPECT_EQ(count_steps(**program, "own int8"), quantised);
+  EXPECT_EQ(count_steps(**program, "own int8 dynamic") > 0, ops::onednn::has_int8());
+  auto errors = measure_error(**model, options, samples);
+  ASSERT_TRUE(errors.ok()) << errors.error().message;
+  EXPECT_GT(worst(*errors), 1e-5) << "nothing was rounded";
+  EXPECT_LT(worst(*errors), 0.1);
+}
+
+TEST(Precision, Int8WeightsAreSharedByProgramsAndAQuarterOfTheSize) {
+  auto model = Model::load("tests/zoo/bert_base.onnx");
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const Bytes read = (*model)->weight_bytes();
+  const CompileOptions options{.precision = Precision::kInt8, .calibrate = false};
+  auto first = (*model)->compile({{1, 8}, {1, 8}, {1, 8}}, options);
+  ASSERT_TRUE(first.ok()) << first.error().message;
+  const Bytes one = (*model)->weight_bytes();
+  EXPECT_LT(one, read);
+  auto second = (*model)->compile({{4, 8}, {4, 8}, {4, 8}}, options);
+  ASSERT_TRUE(second.ok()) << second.error().message;
+  EXPECT_EQ((*model)->weight_bytes(), one);
+}
+
+TEST(Precision, Int8IsRefusedWhereNoProductCanBe) {
+  auto model = Model::load("tests/zoo/unet.onnx");
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  std::vector<Shape> shapes;
+  for (const Port& port : (*model)->inputs()) {
+    shapes.push_back(port.shape);
+    for (int64_t& extent : shapes.back()) extent = extent < 0 ? 1 : extent;
+  }
+  auto program = (*model)->compile(shapes, {.precision = Precision::kInt8, .calibrate = false});
+  ASSERT_FALSE(program.ok());
+  EXPECT_NE(program.error().message.find("products with constant weights"), std::string::npos);
+}
+
 TEST(Precision, ExactHasNoError) {
   auto model = load("resnet20_cifar10");
   std::vector<Sample> samples = {{drawn({1, 3, 32, 32}, 3)}};

@@ -26,8 +26,9 @@ struct Port {
   Shape shape;  // -1 where any extent is allowed
 };
 
-// How far a program may depart from fp32: bf16 and int8 round inputs and weights of what is worth it (convolutions,
-// products) and keep the rest exact. The error is measured on data, never assumed.
+// How far a program may depart from fp32: bf16 rounds inputs and weights of convolutions and products, int8 the weights
+// of products and, where there are many rows, their inputs; the rest is exact. The error is measured on data, never
+// assumed.
 enum class Precision : uint8_t { kExact, kBf16, kInt8 };
 // "exact", "bf16", "int8".
 std::string_view precision_name(Precision precision);
@@ -39,6 +40,7 @@ struct StepInfo {
   std::string implementation;  // what runs it
   std::vector<ops::Refusal> refusals;
   double flops = 0;
+  size_t weight_bytes = 0;  // of constants in a form of its own
   size_t bytes_moved = 0;   // inputs, outputs, weights
   Nanos predicted;          // at width 1, all slices; 0 until measured (see CompileOptions::calibrate)
   int slices = 1;           // cuts of a long op: each is a step of its own

@@ -25,7 +25,7 @@ double flops_of(const graph::Node& node, std::span<const ops::TensorSpec> inputs
            static_cast<double>(std::max<int64_t>(1, weights[0]));
   if (node.op == "Gemm" && in.size() == 2)
     return 2 * out * static_cast<double>(in[node.int_or("transA", 0) != 0 ? 0 : 1]);
-  if ((node.op == "MatMul" || node.op == "MatMulInteger") && !in.empty())
+  if ((node.op == "MatMul" || node.op == "MatMulInteger" || node.op == "QuantisedMatMul") && !in.empty())
     return 2 * out * static_cast<double>(in.back());
   return 0;
 }

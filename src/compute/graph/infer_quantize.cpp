@@ -95,6 +95,19 @@ Status shape_in_attribute(Inference& n) {
   return {};
 }
 
+// (x, weights of two dimensions, ...)
+Status quantised_matmul(Inference& n) {
+  const SymShape* x = n.shape(0);
+  const SymShape* weights = n.shape(1);
+  std::optional<SymShape> to;
+  if (x != nullptr && weights != nullptr && !x->empty() && weights->size() == 2) {
+    to = *x;
+    to->back() = (*weights)[n.node().int_or("transB", 0) != 0 ? 0 : 1];
+  }
+  n.set(0, DType::kF32, to);
+  return {};
+}
+
 constexpr RuleRow kContrib[] = {
     {"com.microsoft:QLinearAdd", qlinear_binary},
     {"com.microsoft:QLinearMul", qlinear_binary},
@@ -111,6 +124,7 @@ constexpr RuleRow kContrib[] = {
     {"com.microsoft:FusedMatMul", fused_matmul},
     {"motet:Attention", shape_in_attribute},
     {"motet:ChannelShuffle", same_as_first},
+    {"motet:QuantisedMatMul", quantised_matmul},
     {"motet:Swish", same_as_first},
 };
 

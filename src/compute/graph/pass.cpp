@@ -11,7 +11,7 @@ namespace motet::graph {
 namespace {
 
 // fuse-activation runs before and after fuse-residual: networks add before an activation or after it.
-constexpr std::array<Pass, 18> kPasses = {{
+constexpr std::array<Pass, 19> kPasses = {{
     {"inline-if", "replaces an If whose condition is known by the branch taken", inline_if},
     {"expand-quantized", "lets quantised ops without kernels for int8 compute in fp32", expand_quantized},
     {"fuse-quantized", "makes ops between dequantisation and quantisation work on the quantised numbers",
@@ -33,6 +33,7 @@ constexpr std::array<Pass, 18> kPasses = {{
     {"fuse-residual", "adds residuals as the convolution or product before stores its result", fuse_residual},
     {"fuse-activation", "applies activations as the convolution or product before stores its result", fuse_activation},
     {"eliminate-dead", "removes what no output needs", eliminate_dead},
+    {"quantise-products", "keeps weights of products as int8 where the precision allows", quantise_products},
 }};
 
 Status check_names(const std::set<std::string>& disabled) {

@@ -25,6 +25,7 @@ struct PassContext {
   Evaluator evaluate;                      // may be empty: nothing is folded
   std::map<std::string, int64_t> symbols;  // extents bound to symbols for this program, e.g. {"N", 8}
   bool int8 = false;                       // quantised ops have kernels on this CPU
+  bool quantise = false;                   // the program may depart from fp32 as far as int8
 };
 
 struct Pass {

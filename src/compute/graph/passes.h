@@ -8,8 +8,9 @@
 // likewise, "motet:Attention" (compute/ops/attention/fused.h) for what fuse-attention finds, and motet:ChannelShuffle
 // for a shuffle of `groups` groups of channels. BatchNormalization that folds nowhere and GroupNormalization may have a
 // Relu. QLinearConv and com.microsoft's quantised ops take activations as post-ops too, before the result is quantised;
-// a QLinearConv's residual is inputs 9 to 11 (numbers, scale, zero point). Values folded to constants have no maker; a
-// graph output may be such a value. Else only f32 is fused. One thread at a time.
+// a QLinearConv's residual is inputs 9 to 11 (numbers, scale, zero point). "motet:QuantisedMatMul"
+// (compute/ops/quant/quantised_matmul.h) is a Gemm or MatMul whose weights are to be int8. Values folded to constants
+// have no maker; a graph output may be such a value. Else only f32 is fused. One thread at a time.
 #pragma once
 
 #include "base/result.h"
@@ -34,5 +35,6 @@ Result<int> fuse_activation(Graph& graph, const PassContext& context);
 Result<int> expand_quantized(Graph& graph, const PassContext& context);
 Result<int> fuse_quantized(Graph& graph, const PassContext& context);
 Result<int> fuse_residual(Graph& graph, const PassContext& context);
+Result<int> quantise_products(Graph& graph, const PassContext& context);
 
 }  // namespace motet::graph

@@ -14,6 +14,7 @@
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/pool/pool.h"
 #include "compute/ops/quant/quant.h"
+#include "compute/ops/quant/quantised_matmul.h"
 #include "compute/ops/quant/unscaled.h"
 #include "compute/ops/reduce/reduce.h"
 #include "compute/ops/reference.h"
@@ -194,6 +195,7 @@ constexpr Row kQuantRows[] = {
     {kMicrosoft, "QLinearGlobalAveragePool", {kOwn<plan_qlinear_global_pool>}},
     {kMicrosoft, "QLinearMul", {kOwn<plan_qlinear_binary>}},
     {kMicrosoft, "QuantizeLinear", {kOwn<plan_quantize_tensor>, kComputing<plan_quantize>}},
+    {kMotet, "QuantisedMatMul", {{"dynamic", plan_dynamic_product}, {"weight-only", plan_weight_only_product}}},
 };
 
 constexpr Row kMoveRows[] = {

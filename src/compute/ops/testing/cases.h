@@ -70,6 +70,7 @@ void add_algebra_cases(Cases& cases);
 void add_signal_cases(Cases& cases);
 void add_vision_cases(Cases& cases);
 void add_fused_attention_cases(Cases& cases);
+void add_int8_cases(Cases& cases);
 
 struct Family {
   std::string_view name;
@@ -92,6 +93,7 @@ inline constexpr Family kFamilies[] = {
     {"Signal", add_signal_cases},
     {"Vision", add_vision_cases},
     {"FusedAttention", add_fused_attention_cases},
+    {"Int8", add_int8_cases},
 };
 
 }  // namespace motet::ops::testing

@@ -1,3 +1,4 @@
+#include "compute/ops/vector/int8.h"
 #include "compute/ops/vector/loops.h"
 
 namespace motet::ops::vec {
@@ -6,6 +7,7 @@ extern const Loops kBaselineLoops;
 #if defined(__x86_64__)
 extern const Loops kAvx2Loops;
 extern const Loops kAvx512Loops;
+extern const ByteLoops kVnniLoops;
 #endif
 
 int available_isas(const Loops* (&out)[3]) {
@@ -30,6 +32,20 @@ const Loops& loops() {
     return all[available_isas(all) - 1];
   }();
   return *chosen;
+}
+
+const ByteLoops* byte_loops() {
+#if defined(__x86_64__)
+  static const bool has_vnni = [] {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni");
+  }();
+  return has_vnni ? &kVnniLoops : nullptr;
+#else
+  return nullptr;
+#endif
 }
 
 }  // namespace motet::ops::vec

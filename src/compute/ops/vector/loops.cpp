@@ -227,13 +227,35 @@ void scale_rows(const float* x, const float* factor, const float* addend, int64_
 }  // namespace motet::ops::vec
 
 #include "compute/ops/vector/attention.inc"
+#include "compute/ops/vector/int8.inc"
 
 namespace motet::ops::vec {
 
 extern const Loops MOTET_VECTOR_TABLE;
-const Loops MOTET_VECTOR_TABLE = {
-    MOTET_VECTOR_ISA,  unary,      binary,    axpy,  gemm,   multiply_panels, sum,   sum_of_squares, max,     dot,
-    squared_deviation, exp_sum,    normalise, widen, narrow, to_u8,           to_i8, from_u8,        from_i8, add_rows,
-    add_squared_rows,  scale_rows, turn,      attend};
+const Loops MOTET_VECTOR_TABLE = {MOTET_VECTOR_ISA,
+                                  unary,
+                                  binary,
+                                  axpy,
+                                  gemm,
+                                  multiply_panels,
+                                  sum,
+                                  sum_of_squares,
+                                  max,
+                                  dot,
+                                  squared_deviation,
+                                  exp_sum,
+                                  normalise,
+                                  widen,
+                                  narrow,
+                                  to_u8,
+                                  to_i8,
+                                  from_u8,
+                                  from_i8,
+                                  add_rows,
+                                  add_squared_rows,
+                                  scale_rows,
+                                  turn,
+                                  attend,
+                                  multiply_i8};
 
 }  // namespace motet::ops::vec

@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "compute/ops/vector/int8.h"
+
 namespace motet::ops::vec {
 
 enum class Unary : uint8_t {
@@ -114,6 +116,8 @@ struct Loops {
   void (*turn)(const float* x, int64_t x_row, int64_t rows, int64_t columns, float* y, int64_t y_row);
   // out = softmax(scale q k^T + mask) v
   void (*attend)(const AttentionBlock& block);
+  // The block by its `x`: weights of int8 are widened in registers.
+  void (*multiply_i8)(const Int8Block& block);
 };
 
 const Loops& loops();
