@@ -1,5 +1,7 @@
 #include "apps/bench/bench.h"
 
+#include <sys/resource.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <fstream>
@@ -192,6 +194,13 @@ Result<load::Report> run(const Flags& flags, bench::Conditions& conditions) {
   return report;
 }
 
+// A generator that waits for a core which a server beside it keeps busy measures its own wait: it goes first, as far as
+// the machine allows. "send lag" says what is left of it. Threads started later inherit it.
+void go_first() {
+  constexpr int kNiceness = -15;  // above the server's loop and fronts
+  setpriority(PRIO_PROCESS, 0, kNiceness);
+}
+
 }  // namespace
 
 int bench_main(int argc, char** argv) {
@@ -203,6 +212,7 @@ int bench_main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  go_first();
   bench::Conditions conditions;
   auto report = run(flags, conditions);
   Status status = report.ok() ? write_report(*report, conditions, flags.json) : Status(report.error());

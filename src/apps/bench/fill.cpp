@@ -10,7 +10,7 @@
 namespace motet::bench {
 namespace {
 
-constexpr Nanos kProbe = Nanos::from_millis(400);
+constexpr Nanos kProbe = Nanos::from_millis(1000);
 constexpr int kProbeConcurrency = 2;
 
 // Poisson at `low_per_s`, but at `high_per_s` for `length` in the middle of `duration`.
