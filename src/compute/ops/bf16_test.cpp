@@ -170,14 +170,15 @@ TEST(Bf16, ElementwiseInEveryLayout) {
 }
 
 TEST(Bf16, Rows) {
+  const bool required = onednn::has_bf16();  // elsewhere no program is bf16, and what has kernels is tested
   Shape shape{3, 17, 65};
-  expect_close({node_of("Softmax", 1), {drawn(shape, 6)}, {false}, shape}, 2 * kUnit);
+  expect_close({node_of("Softmax", 1), {drawn(shape, 6)}, {false}, shape}, 2 * kUnit, required);
   expect_close(
       {node_of("LayerNormalization", 3), {drawn(shape, 7), drawn({65}, 8), drawn({65}, 9)}, {false, true, true}, shape},
-      2 * kUnit);
+      2 * kUnit, required);
   expect_close(
-      {node_of("Transpose", 1, {{"perm", std::vector<int64_t>{2, 0, 1}}}), {drawn(shape, 10)}, {false}, {65, 3, 17}},
-      0);
+      {node_of("Transpose", 1, {{"perm", std::vector<int64_t>{2, 0, 1}}}), {drawn(shape, 10)}, {false}, {65, 3, 17}}, 0,
+      required);
 }
 
 TEST(Bf16, Products) {
