@@ -83,9 +83,10 @@ class Tightening {
             {program.body[i].parts, 1}, &surveyed.steps[i], Nanos(0), batch_of(program.body[i]), false};
     if (steps_.empty()) return false;
     MOTET_RETURN_IF_ERROR(time_whole());
-    for (double share : {0.9, 2.5}) MOTET_RETURN_IF_ERROR(try_fewer(share));
+    MOTET_RETURN_IF_ERROR(time_again());
+    for (double share : {1.0, 2.5, 0.7}) MOTET_RETURN_IF_ERROR(try_fewer(share));
     for (double share : {2.5, 0.9}) MOTET_RETURN_IF_ERROR(try_pieces(share));
-    MOTET_RETURN_IF_ERROR(try_fewer(0.6));
+    for (double share : {1.5, 0.5}) MOTET_RETURN_IF_ERROR(try_fewer(share));
     bool changed = false;
     for (const auto& [key, step] : steps_) {
       step.best->whole = step.whole;
@@ -125,15 +126,17 @@ class Tightening {
     return std::max(1, (static_cast<int>(std::ceil(wanted)) + cores - 1) / cores) * cores;
   }
 
-  // Calls f(candidate, its step, its survey) for the steps in question of a program lowered by `lowering`.
+  // Calls f(candidate, its step, its survey) for the steps of these keys in a program lowered by `lowering`.
   template <class F>
-  Status survey_with(const LoweringOptions& lowering, F&& f) {
+  Status survey_with(const LoweringOptions& lowering, const std::set<std::string>& keys, F&& f) {
+    if (keys.empty()) return {};
     MOTET_ASSIGN(auto program, lower_finished(graph_, lowering));
-    auto surveyed = survey(*program, kMeasureBudget);
+    auto surveyed = survey(*program, kMeasureBudget, &keys);
     if (!surveyed) return {};
-    for (size_t i = 0; i < program->body.size(); ++i)
-      if (auto found = steps_.find(program->body[i].key); found != steps_.end() && program->body[i].kernel)
-        f(found->second, program->body[i], surveyed->steps[i]);
+    for (size_t i = 0; i < program->body.size(); ++i) {
+      const Step& step = program->body[i];
+      if (step.kernel && keys.contains(step.key)) f(steps_.at(step.key), step, surveyed->steps[i]);
+    }
     return {};
   }
 
@@ -141,7 +144,26 @@ class Tightening {
     LoweringOptions whole = lowering_;
     whole.quantum = kNever;
     std::erase_if(whole.parts, [](const auto& known) { return known.second.parts > 1; });
-    return survey_with(whole, [](Candidate& c, const Step&, const StepSurvey& s) { c.whole = s.total; });
+    std::set<std::string> all;
+    for (const auto& [key, step] : steps_) all.insert(key);
+    return survey_with(whole, all, [](Candidate& c, const Step&, const StepSurvey& s) { c.whole = s.total; });
+  }
+
+  // What seems costly is timed as often as what it is to be compared with.
+  Status time_again() {
+    LoweringOptions same = lowering_;
+    std::set<std::string> costly;
+    for (const auto& [key, step] : steps_) {
+      same.parts[key] = step.parts;
+      if (step.costly()) costly.insert(key);
+    }
+    return survey_with(same, costly, [](Candidate& c, const Step&, const StepSurvey& s) {
+      if (s.units == c.best->units && s.total < c.best->total) {
+        const bool sliceable = c.best->sliceable && s.sliceable;
+        *c.best = s;
+        c.best->sliceable = sliceable;
+      }
+    });
   }
 
   // Lowers with what `propose` says for the costly steps (nothing: as it is), and keeps what is better.
@@ -156,9 +178,8 @@ class Tightening {
       other.parts[key] = *proposed;
       tried.insert(key);
     }
-    if (tried.empty()) return {};
-    return survey_with(other, [&](Candidate& c, const Step& step, const StepSurvey& s) {
-      if (!tried.contains(step.key) || s.barrier || !s.sliceable) return;
+    return survey_with(other, tried, [&](Candidate& c, const Step& step, const StepSurvey& s) {
+      if (s.barrier || !s.sliceable) return;
       const bool fits = longest_unit(s) <= std::max(lowering_.quantum, longest_unit(*c.best));
       if (!fits || s.total >= c.best->total) return;
       c.parts = other.parts[step.key];

@@ -38,7 +38,6 @@ class Pieces final : public ops::Kernel {
   size_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
   int output_in_place_of(size_t output) const override { return kernel_->output_in_place_of(output); }
   bool must_be_in_place() const override { return kernel_->must_be_in_place(); }
-  bool sliceable() const override { return kernel_->sliceable(); }
   size_t packed_bytes() const override { return kernel_->packed_bytes(); }
   double flops() const override { return kernel_->flops() * pieces_; }
 

@@ -45,7 +45,7 @@ struct StepInfo {
   Nanos predicted;          // at width 1, all slices; 0 until measured (see CompileOptions::calibrate)
   int slices = 1;           // cuts of a long op: each is a step of its own
   Nanos longest_slice;      // at width 1; what a yield may have to wait for
-  double loss = 0;          // predicted: time of all slices over time of the op whole, less 1
+  double loss = 0;          // predicted: time of all slices over that of the op in one call, however planned, less 1
   int stage = 0, lane = 0;  // lanes of one stage may run at once
   bool barrier = false;     // meets GOMP_barrier: runs only with as many cores as it was made for
 };

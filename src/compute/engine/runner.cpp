@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "compute/device/region.h"
 #include "compute/device/slice_team.h"
 
@@ -54,31 +55,47 @@ int64_t CompiledProgram::longest_path() const {
   return steps;
 }
 
-int Slices::reach(int first, int width, Nanos quantum) const {
-  auto end = std::upper_bound(ends.begin(), ends.end(), first);
-  MOTET_CHECK(end != ends.end(), "a slice begins before the last unit");
-  if (width == 1) return *end;  // a slice is as long as it may be there
-  // Core c gets units c, c + width, ... of the call. Of the ends within the quantum, the one that keeps the cores
-  // busiest.
+Nanos Pace::within(Nanos quantum) const {
+  constexpr int64_t kMarginPercent = 90;
+  return quantum == kNever ? quantum : Nanos(quantum.value * kMarginPercent / percent_.load(std::memory_order_relaxed));
+}
+
+void Pace::learn(Nanos predicted, Nanos took) const {
+  if (predicted <= Nanos(0)) return;
+  const int before = percent_.load(std::memory_order_relaxed);
+  const auto now = static_cast<int>(std::clamp<int64_t>(took.value * 100 / predicted.value, kAsPredicted, kMost));
+  percent_.store(before + (now - before) / (now > before ? 2 : 8), std::memory_order_relaxed);
+}
+
+Slices::Reach Slices::reach(int first, int width, Nanos quantum) const {
+  auto time_to = [&](int unit) { return before[static_cast<size_t>(unit)] - before[static_cast<size_t>(first)]; };
+  if (width == 1) {  // a slice is as long as it may be there
+    auto end = std::upper_bound(ends.begin(), ends.end(), first);
+    MOTET_CHECK(end != ends.end(), "a slice begins before the last unit");
+    return {*end, time_to(*end)};
+  }
+  // Core c gets units c, c + width, ... of the call. Of the slices' ends within the quantum, the one at which the cores
+  // are busiest.
   constexpr Nanos kFork(5000);
+  const Nanos limit = pace.within(quantum);
   std::vector<Nanos> cores(static_cast<size_t>(width));
-  Nanos longest, work;
-  int unit = first, best = *end;
+  Nanos longest;
+  Reach best;
   double busiest = 0;
-  for (; end != ends.end(); ++end) {
-    for (; unit < *end; ++unit) {
-      const Nanos time = before[static_cast<size_t>(unit) + 1] - before[static_cast<size_t>(unit)];
-      Nanos& core = cores[static_cast<size_t>((unit - first) % width)];
-      core += time;
-      work += time;
-      longest = std::max(longest, core);
-    }
-    if (longest > quantum && busiest > 0) break;
-    const double busy = static_cast<double>(work.value) / static_cast<double>((longest + kFork).value);
+  auto end = std::upper_bound(ends.begin(), ends.end(), first);
+  for (int unit = first; end != ends.end(); ++unit) {
+    Nanos& core = cores[static_cast<size_t>((unit - first) % width)];
+    core += before[static_cast<size_t>(unit) + 1] - before[static_cast<size_t>(unit)];
+    if (best.last > 0 && core > std::max(limit, best.predicted)) break;
+    longest = std::max(longest, core);
+    if (unit + 1 != *end) continue;
+    ++end;
+    const double busy = static_cast<double>(time_to(unit + 1).value) / static_cast<double>((longest + kFork).value);
     if (busy < busiest) continue;
     busiest = busy;
-    best = *end;
+    best = {unit + 1, longest};
   }
+  MOTET_CHECK(best.last > first, "a slice begins before the last unit");
   return best;
 }
 
@@ -237,9 +254,13 @@ Runner::Call Runner::call(const Frame& frame, const Lane& lane, Cursor& cursor, 
   }
   const Slices& slices = step.slices;
   const int first = cursor.unit;
-  const int last = slices.reach(first, team.width(), frame.program->quantum);
+  const int width = team.width();
+  const auto [last, busiest] = slices.reach(first, width, frame.program->quantum);
   own.select(slices.units, first, last);
+  const SteadyClock clock;
+  const Nanos began = width > 1 ? clock.now() : Nanos(0);
   result.status = run_kernel(step, info, frame.addresses, own);
+  if (width > 1) slices.pace.learn(busiest, clock.now() - began);
   for (int end : slices.ends) result.done += end > first && end <= last ? 1 : 0;
   result.predicted = slices.before[static_cast<size_t>(last)] - slices.before[static_cast<size_t>(first)];
   cursor.unit = last;

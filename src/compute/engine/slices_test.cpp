@@ -24,16 +24,29 @@ Slices even(int units, int per_slice, Nanos unit) {
 
 TEST(Slices, ACallTakesWhatFitsTheQuantumAtItsWidth) {
   Slices slices = even(12, 2, Nanos(400));  // slices of 800
-  EXPECT_EQ(slices.reach(0, 1, Nanos(1000)), 2);
-  EXPECT_EQ(slices.reach(10, 1, Nanos(1000)), 12);
+  EXPECT_EQ(slices.reach(0, 1, Nanos(1000)).last, 2);
+  EXPECT_EQ(slices.reach(10, 1, Nanos(1000)).last, 12);
   const Nanos unit = Nanos::from_micros(200), quantum = Nanos::from_millis(1);
   Slices longer = even(12, 2, unit);  // slices of 0.4 ms
-  EXPECT_EQ(longer.reach(0, 2, quantum), 10);
-  EXPECT_EQ(longer.reach(0, 4, quantum), 12);
-  EXPECT_EQ(even(12, 1, unit).reach(0, 3, quantum), 12);
-  EXPECT_EQ(even(4, 1, unit * 3).reach(0, 2, quantum), 2) << "one unit on each core";
-  EXPECT_EQ(even(9, 1, unit * 2).reach(0, 2, quantum), 4) << "not five, which would leave a core idle";
-  EXPECT_EQ(slices.reach(0, 4, Nanos(1)), 2) << "at least one slice";
+  EXPECT_EQ(longer.reach(0, 2, quantum).last, 8) << "four units on each core: the rest of the quantum is margin";
+  EXPECT_EQ(longer.reach(8, 2, quantum).last, 12);
+  EXPECT_EQ(longer.reach(0, 4, quantum).last, 12);
+  EXPECT_EQ(even(12, 1, unit).reach(0, 3, quantum).last, 12);
+  EXPECT_EQ(even(4, 1, unit * 3).reach(0, 2, quantum).last, 2) << "one unit on each core";
+  EXPECT_EQ(even(9, 1, unit * 2).reach(0, 2, quantum).last, 4) << "not five, which would leave a core idle";
+  EXPECT_EQ(slices.reach(0, 4, Nanos(1)).last, 4) << "at least one slice, and what runs beside it";
+}
+
+TEST(Slices, CallsOnSeveralCoresGetShorterWhereTheyTookLonger) {
+  const Nanos quantum = Nanos::from_millis(1);
+  Slices slices = even(40, 4, Nanos::from_micros(100));
+  EXPECT_EQ(slices.reach(0, 2, quantum).last, 16);
+  EXPECT_EQ(slices.reach(0, 2, quantum).predicted, Nanos::from_micros(800));
+  for (int call = 0; call < 20; ++call) slices.pace.learn(Nanos::from_micros(100), Nanos::from_micros(150));
+  EXPECT_EQ(slices.reach(0, 2, quantum).last, 12);
+  EXPECT_EQ(slices.reach(0, 1, quantum).last, 4) << "one core is as it was surveyed";
+  for (int call = 0; call < 200; ++call) slices.pace.learn(Nanos::from_micros(100), Nanos::from_micros(50));
+  EXPECT_GE(slices.reach(0, 2, quantum).last, 16);
 }
 
 // Fills its output with ones, having wiped it outside the region: every slice wipes what the ones before it left.

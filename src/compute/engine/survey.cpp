@@ -42,7 +42,7 @@ struct Memory {
   void restore() const { std::memcpy(data, saved.data(), bytes); }
 };
 
-// A step with its operands, for running it more than once on the same data.
+// A step that has been run whole, with its operands, for running it again on the same data.
 class Trial {
  public:
   Trial(const CompiledProgram& program, const Step& step, std::byte* arena, std::vector<TensorView> inputs,
@@ -70,7 +70,7 @@ class Trial {
   // True if unit by unit gives the bits of a run whole.
   bool bears_slicing(const device::UnitTable& units) {
     device::SliceTeam team(device::Team::serial(), step_.parts);
-    run(team);
+    if (in_place()) run(team);
     std::vector<std::vector<std::byte>> whole;
     for (Memory& memory : after_) whole.emplace_back(memory.data, memory.data + memory.bytes);
     for (Memory& memory : after_) std::memset(memory.data, 0x5A, memory.bytes);
@@ -85,6 +85,13 @@ class Trial {
   }
 
  private:
+  // True if the first run has overwritten what it read: its results are then not those of what is saved.
+  bool in_place() const {
+    return std::any_of(before_.begin(), before_.end(), [&](const Memory& in) {
+      return std::any_of(after_.begin(), after_.end(), [&](const Memory& out) { return in.data == out.data; });
+    });
+  }
+
   const Step& step_;
   std::vector<TensorView> inputs_, outputs_;
   std::byte* scratch_ = nullptr;
@@ -132,6 +139,12 @@ void note(StepSurvey& step, const device::SurveyTeam& team, Nanos took, bool fir
   level_times(step, team.regions());
 }
 
+// Pages that nobody has touched would be mapped in the midst of the first round's steps.
+void touch(std::byte* memory, size_t bytes) {
+  constexpr size_t kPage = 4096;
+  for (size_t at = 0; at < bytes; at += kPage) static_cast<volatile std::byte*>(memory)[at] = std::byte{0};
+}
+
 void survey_sides(const Branch& branch, Nanos budget, StepSurvey& step) {
   for (const auto& side : branch.taken) {
     auto found = survey(*side, budget);
@@ -141,11 +154,15 @@ void survey_sides(const Branch& branch, Nanos budget, StepSurvey& step) {
 }
 
 void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runner, const Clock& clock, Nanos budget,
-                  bool first, Survey& result) {
+                  bool first, const std::set<std::string>* only, Survey& result) {
   while (!runner.done()) {
     const size_t i = runner.next_index();
     const Step& step = program.body[i];
     StepSurvey& surveyed = result.steps[i];
+    if (only != nullptr && !only->contains(step.key)) {
+      runner.skip_step();
+      continue;
+    }
     if (step.branch) {
       if (first) survey_sides(*step.branch, budget, surveyed);
       runner.skip_step();
@@ -158,8 +175,8 @@ void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runn
     (void)runner.step_whole(team);  // a fault of made-up data says nothing
     team.finish();
     note(surveyed, team, clock.now() - began, first);
-    bool doubted = !step.kernel->sliceable() && surveyed.total > program.quantum && surveyed.units.total > 1;
-    if (first && doubted && !surveyed.barrier) {
+    const bool long_one = surveyed.total > program.quantum && surveyed.units.total > 1;
+    if (first && long_one && !surveyed.barrier) {
       surveyed.sliceable =
           !strings_among(inputs) && !strings_among(outputs) &&
           Trial(program, step, arena, std::move(inputs), std::move(outputs)).bears_slicing(surveyed.units);
@@ -192,7 +209,8 @@ void cut_step(Step& step, StepInfo& info, const StepSurvey& surveyed, Nanos quan
     from = to;
   }
   info.slices = static_cast<int>(slices.ends.size());
-  const Nanos whole = surveyed.whole > Nanos(0) ? surveyed.whole : surveyed.total;
+  // Some kernels are faster in their parts than what runs the op whole.
+  const Nanos whole = surveyed.whole > Nanos(0) ? std::min(surveyed.whole, surveyed.total) : surveyed.total;
   const Nanos sliced = surveyed.total + surveyed.outside * (info.slices - 1);
   info.loss = static_cast<double>((sliced - whole).value) / static_cast<double>(std::max<int64_t>(1, whole.value));
   if (slices.whole()) return;
@@ -201,9 +219,10 @@ void cut_step(Step& step, StepInfo& info, const StepSurvey& surveyed, Nanos quan
 
 }  // namespace
 
-std::optional<Survey> survey(const CompiledProgram& program, Nanos budget) {
+std::optional<Survey> survey(const CompiledProgram& program, Nanos budget, const std::set<std::string>* only) {
   auto arena = take_arena(program.arena);
   if (!arena.ok()) return std::nullopt;
+  touch(arena->data(), program.arena);
   std::vector<Tensor> inputs = draw(program.input_ports);
   std::vector<Tensor> outputs = draw(program.output_ports);
   SteadyClock clock;
@@ -213,7 +232,7 @@ std::optional<Survey> survey(const CompiledProgram& program, Nanos budget) {
   for (int round = 0; round < kMostRounds; ++round) {
     if (round > 0 && clock.now() - began >= budget) break;
     Runner runner(program, arena->data(), addresses(inputs), addresses(outputs));
-    survey_round(program, arena->data(), runner, clock, budget, round == 0, result);
+    survey_round(program, arena->data(), runner, clock, budget, round == 0, only, result);
   }
   give_arena(std::move(*arena));
   for (const StepSurvey& step : result.steps) result.total += step.total;

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "base/units.h"
@@ -32,8 +34,9 @@ struct Survey {
 
 // Rounds until `budget` is used, at least one and at most six. Inputs are drawn from a fixed stream (f32 in [-1, 1)),
 // zero for other types; a step that faults on them is surveyed all the same. Steps longer than the program's quantum
-// whose kernels do not promise to bear slicing are put to the proof. Nothing if there is no memory.
-std::optional<Survey> survey(const CompiledProgram& program, Nanos budget);
+// are put to the proof that they bear slicing. With `only`, other steps than those of these keys are not run: their
+// results are zeros and their surveys empty. Nothing if there is no memory.
+std::optional<Survey> survey(const CompiledProgram& program, Nanos budget, const std::set<std::string>* only = nullptr);
 
 // Cuts every step into slices of at most the program's quantum by the survey's times, and writes predictions, slices
 // and loss into the program's infos.

@@ -109,9 +109,6 @@ class Kernel {
     return -1;
   }
   virtual bool must_be_in_place() const { return false; }
-  // True if it is known to bear slicing. Else the compiler proves it before it relies on it, by comparing the results
-  // of a run whole and a run unit by unit.
-  virtual bool sliceable() const { return false; }
   // Bytes of packed weights it holds beside the constants.
   virtual size_t packed_bytes() const { return 0; }
   // Floating-point operations of one run.

@@ -110,7 +110,6 @@ class FewRows final : public Kernel {
   bool reads(size_t input) const override { return input != 1; }
   std::string implementation() const override { return std::string("own panels:") + vec::loops().isa; }
   size_t packed_bytes() const override { return weights_->bytes(); }
-  bool sliceable() const override { return true; }
   double flops() const override { return 2.0 * static_cast<double>(p_.m * p_.n) * static_cast<double>(p_.k); }
 
  private:

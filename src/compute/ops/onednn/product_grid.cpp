@@ -146,7 +146,6 @@ class GridKernel final : public Kernel {
   size_t packed_bytes() const override { return weights_->bytes(); }
   int output_in_place_of(size_t) const override { return in_place_of_; }
   bool must_be_in_place() const override { return in_place_of_ >= 0; }
-  bool sliceable() const override { return true; }
   double flops() const override { return 2.0 * static_cast<double>(p_.m * p_.n) * static_cast<double>(p_.k); }
 
  private:

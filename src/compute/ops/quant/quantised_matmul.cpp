@@ -158,7 +158,6 @@ class QuantisedProduct final : public Kernel {
   }
   size_t scratch_bytes() const override { return dynamic_ ? Rows::size(p_) : 0; }
   size_t packed_bytes() const override { return weights_.bytes(); }
-  bool sliceable() const override { return true; }
   double flops() const override {
     return 2.0 * static_cast<double>(p_.rows * p_.columns) * static_cast<double>(p_.depth);
   }
