@@ -2,8 +2,8 @@
 #include <atomic>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <set>
+#include <utility>
 
 #include "base/clock.h"
 #include "bench/steps/steps.h"
@@ -17,24 +17,28 @@ namespace {
 using engine::CompiledProgram;
 using engine::Step;
 
-// A program's memory, and its steps by key.
+Result<std::shared_ptr<const CompiledProgram>> compiled(const engine::ProgramPtr& program) {
+  auto native = std::dynamic_pointer_cast<const CompiledProgram>(program);
+  if (!native) return unsupported("a program that the native engine does not run has no slices");
+  return native;
+}
+
+// Memory for programs that run in turn: where an operand lies is no part of what is compared.
+struct Memory {
+  device::Arena arena;
+  std::map<std::pair<engine::Buffer::Kind, size_t>, std::vector<std::byte>> ports = {};
+};
+
+// A program's steps by key.
 class Bench {
  public:
-  static Result<std::unique_ptr<Bench>> create(const engine::ProgramPtr& program) {
-    auto bench = std::make_unique<Bench>();
-    bench->program_ = std::dynamic_pointer_cast<const CompiledProgram>(program);
-    if (!bench->program_) return unsupported("a program that the native engine does not run has no slices");
-    MOTET_ASSIGN(device::Arena arena, engine::take_arena(std::max<size_t>(64, bench->program_->arena)));
-    bench->arena_.emplace(std::move(arena));
-    std::memset(bench->arena_->data(), 0, bench->program_->arena);
-    for (size_t i = 0; i < bench->program_->body.size(); ++i) bench->by_key_.emplace(bench->program_->body[i].key, i);
-    return bench;
+  Bench(const CompiledProgram& program, Memory& memory) : program_(program), memory_(memory) {
+    for (size_t i = 0; i < program_.body.size(); ++i) by_key_.emplace(program_.body[i].key, i);
   }
 
-  const CompiledProgram& program() const { return *program_; }
   const Step* find(const std::string& key) const {
     auto found = by_key_.find(key);
-    return found == by_key_.end() ? nullptr : &program_->body[found->second];
+    return found == by_key_.end() ? nullptr : &program_.body[found->second];
   }
 
   // One run of a step on data of zeros: slice after slice, each as a call of its own.
@@ -60,12 +64,12 @@ class Bench {
 
  private:
   std::byte* address(int id) {
-    const engine::Buffer& buffer = program_->buffers[static_cast<size_t>(id)];
-    if (buffer.kind == engine::Buffer::Kind::kConstant) return buffer.constant.view().data;
-    if (buffer.kind == engine::Buffer::Kind::kArena) return arena_->data() + buffer.offset;
-    auto& memory = outside_[id];
-    memory.resize(std::max<size_t>(64, buffer.bytes));
-    return memory.data();
+    const engine::Buffer& buffer = program_.buffers[static_cast<size_t>(id)];
+    if (buffer.kind == engine::Buffer::Kind::kConstant) return buffer.address();
+    if (buffer.kind == engine::Buffer::Kind::kArena) return memory_.arena.data() + buffer.offset;
+    auto& port = memory_.ports[{buffer.kind, buffer.port}];
+    port.resize(std::max<size_t>({64, port.size(), buffer.bytes}));
+    return port.data();
   }
   std::vector<TensorView> place(const std::vector<engine::StepOperand>& operands) {
     std::vector<TensorView> views;
@@ -76,24 +80,28 @@ class Bench {
     return views;
   }
 
-  std::shared_ptr<const CompiledProgram> program_;
-  std::optional<device::Arena> arena_;
+  const CompiledProgram& program_;
+  Memory& memory_;
   std::map<std::string, size_t> by_key_;
-  std::map<int, std::vector<std::byte>> outside_;  // inputs and outputs of the program
   SteadyClock clock_;
 };
 
 }  // namespace
 
 Result<std::vector<Loss>> losses(const engine::ProgramPtr& sliced, const engine::ProgramPtr& whole, int runs) {
-  MOTET_ASSIGN(auto cut, Bench::create(sliced));
-  MOTET_ASSIGN(auto uncut, Bench::create(whole));
+  MOTET_ASSIGN(auto cut_program, compiled(sliced));
+  MOTET_ASSIGN(auto whole_program, compiled(whole));
+  const size_t bytes = std::max<size_t>({64, cut_program->arena, whole_program->arena});
+  MOTET_ASSIGN(device::Arena arena, engine::take_arena(bytes));
+  Memory memory{std::move(arena)};
+  std::memset(memory.arena.data(), 0, bytes);
+  Bench cut(*cut_program, memory), uncut(*whole_program, memory);
   std::vector<Loss> list;
   std::set<std::string> seen;
-  for (size_t i = 0; i < cut->program().body.size(); ++i) {
-    const Step& step = cut->program().body[i];
-    const engine::StepInfo& info = cut->program().infos[i];
-    const Step* other = uncut->find(step.key);
+  for (size_t i = 0; i < cut_program->body.size(); ++i) {
+    const Step& step = cut_program->body[i];
+    const engine::StepInfo& info = cut_program->infos[i];
+    const Step* other = uncut.find(step.key);
     if (!step.kernel || step.slices.whole() || other == nullptr) continue;
     std::string kind =
         info.op + " " + info.implementation + " " + std::to_string(info.flops) + " " + std::to_string(info.bytes_moved);
@@ -101,10 +109,12 @@ Result<std::vector<Loss>> losses(const engine::ProgramPtr& sliced, const engine:
     if (!seen.insert(kind).second) continue;
     Nanos best_cut = kNever, best_whole = kNever;
     for (int run = 0; run < runs; ++run) {
-      best_cut = std::min(best_cut, cut->time(step));
-      best_whole = std::min(best_whole, uncut->time(*other));
+      best_cut = std::min(best_cut, cut.time(step));
+      best_whole = std::min(best_whole, uncut.time(*other));
     }
-    list.push_back({info.op + " " + shape_to_string(step.outputs[0].view.shape), info.slices,
+    const auto at = static_cast<size_t>(other - whole_program->body.data());
+    list.push_back({info.op + " " + shape_to_string(step.outputs[0].view.shape),
+                    whole_program->infos[at].implementation, info.implementation, info.slices,
                     best_whole.seconds() * 1e6, best_cut.seconds() * 1e6});
   }
   return list;

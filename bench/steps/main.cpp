@@ -2,6 +2,7 @@
 // zoo.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <optional>
 
 #include "apps/perf/compiled.h"
 #include "apps/perf/json.h"
@@ -15,17 +16,16 @@ struct Options : ModelFlags {
   int losses = 0, asks = 0, schedules = 0;
 };
 
-Status measure_losses(const Options& options, JsonWriter& json) {
-  MOTET_ASSIGN(Compiled sliced, compile_model(options, 1, true));
-  engine::CompileOptions whole{.max_width = 1, .quantum = kNever, .calibrate = false};
-  std::vector<Shape> shapes;
-  for (const engine::Port& port : sliced.program->inputs()) shapes.push_back(port.shape);
-  MOTET_ASSIGN(engine::ProgramPtr uncut, sliced.model->compile(shapes, whole));
-  MOTET_ASSIGN(auto list, steps::losses(sliced.program, uncut, options.losses));
+Status measure_losses(const Compiled& sliced, int runs, JsonWriter& json) {
+  const engine::CompileOptions whole{.max_width = 1, .quantum = kNever, .calibrate = false};
+  MOTET_ASSIGN(engine::ProgramPtr uncut, sliced.model->compile(sliced.shapes, whole));
+  MOTET_ASSIGN(auto list, steps::losses(sliced.program, uncut, runs));
   json.key("losses").begin_array();
   for (const steps::Loss& loss : list)
     json.begin_object()
         .field("op", loss.op)
+        .field("whole", loss.whole)
+        .field("sliced", loss.sliced)
         .field("slices", int64_t{loss.slices})
         .field("whole_us", loss.whole_us)
         .field("sliced_us", loss.sliced_us)
@@ -34,26 +34,55 @@ Status measure_losses(const Options& options, JsonWriter& json) {
   return {};
 }
 
-Status measure_yields(const Options& options, JsonWriter& json) {
-  MOTET_ASSIGN(Compiled compiled, compile_model(options, options.width, true));
-  MOTET_ASSIGN(auto samples, steps::yields(compiled.program, options.width, options.asks));
-  json.key("yields_us").begin_array();
+Status measure_yields(const Compiled& compiled, int width, int asks, JsonWriter& json) {
+  MOTET_ASSIGN(auto samples, steps::yields(compiled.program, width, asks));
+  json.begin_object().field("width", int64_t{width}).key("us").begin_array();
   for (const steps::Yield& sample : samples)
     if (!sample.steal) json.value(sample.us);
   json.end_array();
   int64_t stolen = 0;
   for (const steps::Yield& sample : samples) stolen += sample.steal;
-  json.field("stolen_samples", stolen).field("longest_step_us", compiled.program->longest_step().seconds() * 1e6);
+  json.field("stolen_samples", stolen)
+      .field("longest_step_us", compiled.program->longest_step().seconds() * 1e6)
+      .key("long_steps")
+      .begin_array();
+  MOTET_ASSIGN(auto list, steps::long_steps(compiled.program, width, 5));
+  for (const steps::LongStep& step : list)
+    json.begin_object()
+        .field("op", step.op)
+        .field("us", step.us)
+        .field("steps", int64_t{step.calls})
+        .field("total_us", step.total_us)
+        .field("predicted_us", step.predicted_us)
+        .end_object();
+  json.end_array().end_object();
   return {};
 }
 
-Status measure_schedules(const Options& options, JsonWriter& json) {
-  MOTET_ASSIGN(Compiled compiled, compile_model(options, options.width, true));
-  MOTET_ASSIGN(steps::Schedules result, steps::schedules(compiled.program, options.width, options.schedules));
+Status measure_schedules(const Compiled& compiled, int width, int runs, JsonWriter& json) {
+  MOTET_ASSIGN(steps::Schedules result, steps::schedules(compiled.program, width, runs));
   json.key("schedules").begin_object();
   json.field("different", int64_t{result.different}).field("pauses", result.pauses).field("resizes", result.resizes);
   json.field("killed", result.killed).end_object();
   return {};
+}
+
+Status measure(const Options& options, JsonWriter& json) {
+  // Programs of one loaded model: what the first measures of layouts holds for the others.
+  MOTET_ASSIGN(const Compiled narrow, compile_model(options, 1, true));
+  if (options.losses > 0) MOTET_RETURN_IF_ERROR(measure_losses(narrow, options.losses, json));
+  std::optional<Compiled> wide;
+  if (options.width > 1 && options.asks + options.schedules > 0) {
+    MOTET_ASSIGN(wide, compile_model(options, options.width, true));
+  }
+  if (options.asks > 0) {
+    json.key("yields").begin_array();
+    MOTET_RETURN_IF_ERROR(measure_yields(narrow, 1, options.asks, json));
+    if (wide) MOTET_RETURN_IF_ERROR(measure_yields(*wide, options.width, options.asks, json));
+    json.end_array();
+  }
+  if (options.schedules == 0) return {};
+  return measure_schedules(wide ? *wide : narrow, options.width, options.schedules, json);
 }
 
 int run(int argc, char** argv) {
@@ -61,17 +90,14 @@ int run(int argc, char** argv) {
   CLI::App app("Measures the steps of one ONNX model: what slicing loses, how soon it yields, whether bits hold.",
                "motet-steps");
   add_model_flags(app, options);
-  app.add_option("--width", options.width, "cores")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--width", options.width, "also as wide as this")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--losses", options.losses, "time every kind of sliced op so many times, sliced and whole in turn");
   app.add_option("--asks", options.asks, "ask so many times for a yield");
   app.add_option("--schedules", options.schedules, "run so many drawn schedules of pauses, widths and leaders");
   CLI11_PARSE(app, argc, argv);
   JsonWriter json;
   json.begin_object().field("model", options.model);
-  Status status;
-  if (options.losses > 0) status = measure_losses(options, json);
-  if (status.ok() && options.asks > 0) status = measure_yields(options, json);
-  if (status.ok() && options.schedules > 0) status = measure_schedules(options, json);
+  const Status status = measure(options, json);
   json.end_object();
   if (!status.ok()) {
     std::cerr << "motet-steps: " << status.error().message << '\n';

@@ -14,6 +14,7 @@ namespace motet::steps {
 // One kind of sliced op: the model's steps of one op, implementation and cost are timed once.
 struct Loss {
   std::string op;
+  std::string whole, sliced;  // what runs it
   int slices = 0;
   double whole_us = 0;   // the shortest run of the op planned whole
   double sliced_us = 0;  // the shortest run, slice after slice
@@ -28,6 +29,17 @@ struct Yield {
 };
 // Runs the program over and over on `width` cores, asks `asks` times at random moments that it yield, and times each.
 Result<std::vector<Yield>> yields(const engine::ProgramPtr& program, int width, int asks);
+
+// An op of which a step takes longer than the quantum.
+struct LongStep {
+  std::string op;
+  int calls = 0;            // steps that it took
+  double us = 0;            // the longest, each the median of the runs
+  double total_us = 0;      // of all
+  double predicted_us = 0;  // of all, on one core
+};
+// Runs the program `runs` times on `width` cores, step by step; the longest first. REQUIRES: one lane and no branches.
+Result<std::vector<LongStep>> long_steps(const engine::ProgramPtr& program, int width, int runs);
 
 struct Schedules {
   uint64_t hash = 0;  // of the outputs of a run without interruption on one core
