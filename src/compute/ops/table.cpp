@@ -113,7 +113,7 @@ constexpr Row kBinaryRows[] = {
     {kOnnx, "Mean", {kComputing<plan_variadic>}},
     {kOnnx, "Min", {kSmallOnes<plan_variadic>, kOnednnBinary, kComputing<plan_variadic>}},
     {kOnnx, "Mod", {kArithmetic}},
-    {kOnnx, "Mul", {kSmallOnes<plan_arithmetic>, kOnednnBinary, kArithmetic}},
+    {kOnnx, "Mul", {kSmallOnes<plan_arithmetic>, {"channels", plan_scale_channels}, kOnednnBinary, kArithmetic}},
     {kOnnx, "Or", {kArithmetic}},
     {kOnnx, "Pow", {kComputing<plan_pow>}},
     {kOnnx, "PRelu", {kArithmetic}},

@@ -11,6 +11,8 @@ Result<KernelPtr> plan_unary(
 Result<KernelPtr> plan_test(const NodeRequest& request);  // IsNaN, IsInf: float to bool
 Result<KernelPtr> plan_arithmetic(
     const NodeRequest& request);  // Add, Sub, Mul, Div, Mod, PRelu, And, BitwiseXor, BitShift, ...
+Result<KernelPtr> plan_scale_channels(
+    const NodeRequest& request);  // Mul of a picture in a blocked layout by one number a channel
 Result<KernelPtr> plan_variadic(const NodeRequest& request);    // Max, Min, Sum, Mean of any number of operands
 Result<KernelPtr> plan_comparison(const NodeRequest& request);  // Equal, Less, ...: bool out
 Result<KernelPtr> plan_pow(const NodeRequest& request);         // base and exponent of different types
