@@ -162,7 +162,12 @@ void Domain::handle(Message message) {
     runner_.paused(progress->execution);
   }
   if (const auto* finished = std::get_if<brain::Finished>(&message.event)) {
-    if (auto found = batches_.find(finished->execution); found != batches_.end()) found->second.infer = finished->busy;
+    if (auto found = batches_.find(finished->execution); found != batches_.end()) {
+      Batch& batch = found->second;
+      batch.infer = finished->busy;
+      batch.instance->counters->execution(batch.rows, batch.padded, batch.input, batch.infer,
+                                          batch.infer * batch.cores);
+    }
   }
   step(message.event);
 }
@@ -198,12 +203,7 @@ void Domain::settle(const brain::Event& event) {
   if (const auto* failed = std::get_if<brain::Failed>(&event)) ended = failed->execution;
   auto found = batches_.find(ended);
   if (!ended || found == batches_.end() || found->second.ended) return;
-  Batch& batch = found->second;
-  batch.ended = true;
-  if (std::holds_alternative<brain::Finished>(event)) {
-    batch.instance->counters->execution(batch.rows, batch.padded, batch.input, batch.infer, batch.output,
-                                        batch.infer * batch.cores);
-  }
+  found->second.ended = true;
   release_if_done(ended);
 }
 
@@ -345,10 +345,9 @@ void Domain::reply(const brain::Reply& action) {
   api::InferResponse response =
       respond(query, batch, static_cast<size_t>(position - batch.queries.begin()), *execution);
   Nanos now = clock_.now();
-  batch.output += now - began;
   Nanos total = now - query.arrived_at;
   query.instance->counters->query_ok({total, open.started_at - query.arrived_at, batch.input, batch.infer, now - began},
-                                     query.rows, total <= query.instance->serving.slo);
+                                     query.rows, batch.rows, total <= query.instance->serving.slo);
   query.done(std::move(response));
   PrecisionState& precision = *query.instance->precision;
   if (precision.sampling() && precision.offer(*query.inputs, query.instance->batched)) loader_.measure(query.instance);

@@ -86,7 +86,7 @@ class Domain {
     int padded = 0;
     int cores = 0;
     engine::Precision precision = engine::Precision::kExact;
-    Nanos started_at, input, infer, output;
+    Nanos started_at, input, infer;
   };
   struct Open {
     std::unique_ptr<Query> query;

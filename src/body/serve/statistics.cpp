@@ -7,9 +7,11 @@ namespace {
 
 uint64_t micros(Nanos n) { return n.value > 0 ? static_cast<uint64_t>(n.value / 1000) : 0; }
 
+uint64_t nanos(Nanos n) { return n.value > 0 ? static_cast<uint64_t>(n.value) : 0; }
+
 void add(api::StatLeaf& leaf, Nanos n) {
   ++leaf.count;
-  leaf.ns += n.value > 0 ? static_cast<uint64_t>(n.value) : 0;
+  leaf.ns += nanos(n);
 }
 
 observe::Labels labels_of(const std::string& model, int64_t version) {
@@ -77,7 +79,7 @@ ModelCounters::ModelCounters(observe::Registry& r, const std::string& name, int6
   totals_.version = std::to_string(number);
 }
 
-void ModelCounters::query_ok(const QueryTimes& t, int rows, bool within_slo) {
+void ModelCounters::query_ok(const QueryTimes& t, int rows, int batch_rows, bool within_slo) {
   request_success.add();
   inference_count.add(static_cast<uint64_t>(rows));
   request_duration_us.add(micros(t.total));
@@ -96,6 +98,7 @@ void ModelCounters::query_ok(const QueryTimes& t, int rows, bool within_slo) {
   add(totals_.compute_input, t.input);
   add(totals_.compute_infer, t.infer);
   add(totals_.compute_output, t.output);
+  batches_[static_cast<uint64_t>(batch_rows)].compute_output.ns += nanos(t.output);
 }
 
 void ModelCounters::query_failed(const QueryTimes& t, FailureReason reason, bool counts_against_slo) {
@@ -110,7 +113,7 @@ void ModelCounters::query_failed(const QueryTimes& t, FailureReason reason, bool
   add(totals_.fail, t.total);
 }
 
-void ModelCounters::execution(int rows, int padded, Nanos input, Nanos infer, Nanos output, Nanos core_time) {
+void ModelCounters::execution(int rows, int padded, Nanos input, Nanos infer, Nanos core_time) {
   core_us_total.add(micros(core_time));
   exec_count.add();
   execution_seconds.observe(infer.seconds());
@@ -122,7 +125,7 @@ void ModelCounters::execution(int rows, int padded, Nanos input, Nanos infer, Na
   batch.batch_size = static_cast<uint64_t>(rows);
   add(batch.compute_input, input);
   add(batch.compute_infer, infer);
-  add(batch.compute_output, output);
+  ++batch.compute_output.count;
 }
 
 api::ModelStatistics ModelCounters::statistics() const {

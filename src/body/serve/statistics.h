@@ -24,10 +24,12 @@ struct QueryTimes {
 struct ModelCounters {
   ModelCounters(observe::Registry& registry, const std::string& model, int64_t version, bool has_slo);
 
-  void query_ok(const QueryTimes& times, int rows, bool within_slo);
+  // `batch_rows`: of the execution that it was part of, which is counted by now.
+  void query_ok(const QueryTimes& times, int rows, int batch_rows, bool within_slo);
   void query_failed(const QueryTimes& times, FailureReason reason, bool counts_against_slo);
-  // `core_time`: time on the cores times the cores held.
-  void execution(int rows, int padded_rows, Nanos input, Nanos infer, Nanos output, Nanos core_time);
+  // To be told before any of its queries is answered: who has an answer finds it in the figures. `core_time`: time on
+  // the cores times the cores held. The time to make its outputs is added as its queries are answered.
+  void execution(int rows, int padded_rows, Nanos input, Nanos infer, Nanos core_time);
   // Queries that arrived, less those that started or were answered.
   void add_pending(int64_t queries) { pending.add(static_cast<double>(queries)); }
   api::ModelStatistics statistics() const;
