@@ -131,6 +131,12 @@ std::vector<int> compiled_batches(int max_batch, const std::vector<int>& preferr
   return {sizes.begin(), sizes.end()};
 }
 
+brain::ProgramFeatures program_features(int batch, const engine::Program& program, int width) {
+  brain::ProgramFeatures features{batch, program.arena_bytes(), predicted_by_width(program.predicted(), width), {}};
+  for (Nanos whole : features.predicted) features.longest_step.push_back(std::min(program.longest_step(), whole));
+  return features;
+}
+
 Loader::Loader(int width, const PrecisionDefaults& precision, const Loading& loading, observe::Registry& registry,
                Sink sink)
     : width_(width),
@@ -383,7 +389,7 @@ brain::Loaded Loader::loaded(const Instance& instance, brain::BucketId bucket,
   brain::Loaded loaded{instance.id, bucket, instance.model->weight_bytes(), {}};
   for (const auto& [batch, program] : programs) {
     loaded.bytes += program->packed_bytes();
-    loaded.programs.push_back({batch, program->arena_bytes(), predicted_by_width(program->predicted(), width_)});
+    loaded.programs.push_back(program_features(batch, *program, width_));
   }
   return loaded;
 }
@@ -448,10 +454,7 @@ Result<brain::Loaded> Loader::compile_bucket(Instance& instance, brain::BucketId
   brain::Loaded loaded{instance.id, bucket, Bytes(0), {}};
   for (const auto& [batch, program] : *programs) {
     loaded.bytes += program->packed_bytes();
-    std::vector<Nanos> predicted = predicted_by_width(program->predicted(), width_);
-    std::vector<Nanos> longest_step;
-    for (Nanos whole : predicted) longest_step.push_back(std::min(program->longest_step(), whole));
-    loaded.programs.push_back({batch, program->arena_bytes(), std::move(predicted), std::move(longest_step)});
+    loaded.programs.push_back(program_features(batch, *program, width_));
   }
   instance.set_programs(bucket, std::move(programs).value());
   return loaded;

@@ -103,4 +103,7 @@ class Loader {
 // preferred.
 std::vector<int> compiled_batches(int max_batch, const std::vector<int>& preferred);
 
+// What decisions are told of a program of `batch` rows, for widths up to `width`. No step takes longer than the whole.
+brain::ProgramFeatures program_features(int batch, const engine::Program& program, int width);
+
 }  // namespace motet::serve

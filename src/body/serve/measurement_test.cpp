@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "body/serve/facts.h"
+#include "body/serve/loader.h"
 #include "compute/engine/runnable.h"
 
 namespace motet::serve {
@@ -180,6 +181,18 @@ TEST(Instance, QueriesMoveToTheReducedBucketOnceItHasPrograms) {
   EXPECT_EQ(one->route(shapes).bucket, exact.bucket) << "back, until it is loaded again";
   one->drop_programs(exact.bucket);
   EXPECT_EQ(one->route(shapes).bucket, reduced.bucket);
+}
+
+TEST(Loader, TellsTheLongestStepAtEveryWidth) {
+  auto model = std::make_shared<ScaleModel>();
+  auto program = model->compile({{4, 4}}, {});
+  const brain::ProgramFeatures features = program_features(4, **program, 2);
+  EXPECT_EQ(features.batch, 4);
+  EXPECT_EQ(features.arena, Bytes(64));
+  ASSERT_EQ(features.predicted.size(), 2u);
+  EXPECT_EQ(features.predicted[0], Nanos(9000));
+  ASSERT_LT(features.predicted[1], Nanos(7000));
+  EXPECT_EQ(features.longest_step, (std::vector<Nanos>{Nanos(7000), features.predicted[1]})) << "never above the whole";
 }
 
 TEST(Facts, SayWhatTheModelIs) {

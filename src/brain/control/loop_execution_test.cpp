@@ -148,6 +148,32 @@ TEST(LoopExecution, UrgentQueriesCountWithAModelThatYieldsToNobody) {
   EXPECT_TRUE(body.answer(patient)->ok);
 }
 
+TEST(LoopExecution, WhatIsLearntOfAModelsTimeIsLearntOfItsLongestStep) {
+  VirtualBody body(options(1));
+  ModelSpec foreign = model("foreign"), quick = model("quick");
+  foreign.speed = {ms(100), ms(1)};
+  foreign.one_step = true;
+  foreign.run_percent = 200;
+  quick.settings.slo = ms(10);
+  InstanceId f = body.add(foreign), q = body.add(quick);
+  body.warm(f);
+  body.advance(ms(400));
+  body.warm(q);
+  for (int i = 0; i < 30; ++i) {
+    body.query(f);
+    body.advance(ms(400));
+  }
+  QueryId long_one = body.query(f);
+  body.advance(ms(20));
+  QueryId urgent = body.query(q);
+  ASSERT_NE(body.answer(urgent), nullptr);
+  EXPECT_EQ(body.answer(urgent)->reason, ShedReason::kDeadlineUnreachable);
+  EXPECT_NE(body.answer(urgent)->error.message.find("from 18"), std::string::npos)
+      << "101 ms are predicted, 182 to go: " << body.answer(urgent)->error.message;
+  body.advance(ms(400));
+  EXPECT_TRUE(body.answer(long_one)->ok);
+}
+
 TEST(LoopExecution, StalePausesDoNotFreeCores) {
   VirtualBody body(options(1));
   ModelSpec slow = model("slow"), quick = model("quick");

@@ -38,6 +38,7 @@ struct ModelSpec {
   Bytes bucket_bytes{100};
   Bytes arena_per_row{10};
   bool one_step = false;     // nothing interrupts its runs
+  int run_percent = 100;     // what its runs take, of what is predicted
   std::string load_error;    // fails to load with this
   std::string bucket_error;  // its shapes fail with this
 };
@@ -200,6 +201,7 @@ class VirtualBody {
       EXPECT_TRUE(started_.insert(q).second) << "a query runs twice";
       given += rows_[q];
     }
+    run.remaining = run.remaining * models_.at(s.instance).run_percent / 100;
     if (noise) {
       run.remaining = run.remaining * noise->between(50, 150) / 100;
       run.lost = noise->chance(lose_completion);
