@@ -2,7 +2,8 @@
 """What bf16 and int8 do to answers: the ten labelled photos, ResNet-20 on 1,000 CIFAR-10 images, and NCF's HR@10 over 6,040 users.
 
 int8 models are QDQ, made here by onnxruntime.quantization (int8 weights per channel, uint8 activations); the ranges come from other
-data where there is any (COCO-like scenes for the photos), for ResNet-20 from ten images a class, for NCF from seeded pairs of ids.
+data where there is any (COCO-like scenes for the photos), for ResNet-20 from ten images a class, for NCF from seeded pairs of ids. "own-int8" is NCF of fp32 in Motet's own int8; how fast
+that is, over fp32, is shown for GPT-2's decoding step and BERT-base (from `make zoo`).
 Images come through `motet infer` and a model that returns its input, so they are prepared as a client's would be. What needs ../shared
 is skipped, with a line, where it is not there.
 """
@@ -19,6 +20,8 @@ import onnx
 from onnx import TensorProto, helper
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "zoo"))
+import cells  # noqa: E402
 from bars import Bars, print_machine  # noqa: E402
 from motet_server import MOTET, ROOT, Server  # noqa: E402
 
@@ -149,7 +152,7 @@ def inputs_of(path):
 def check_share(bars, name, what, shares):
     """`shares` in percent by precision; each may lose POINTS against exact."""
     for precision, share in shares.items():
-        print(f"{what} {precision:5s} {share:.2f} %")
+        print(f"{what} {precision:8s} {share:.2f} %")
         if precision != "exact":
             bars.at_most(f"{name}-lost-{precision}", float(shares["exact"] - share), POINTS)
     bars.data[name] = shares
@@ -206,7 +209,23 @@ def check_ncf(bars, folder, reduced):
 
     shares = {p: hits(path, p) for p in ("exact", *reduced)}
     shares["int8"] = hits(qdq, "exact")
+    shares["own-int8"] = hits(path, "int8")  # of the model of fp32: weights per column, activations in the call
     check_share(bars, "ncf", f"NCF HR@10, {len(items)} users", shares)
+
+
+def show_speed(bars):
+    """int8 of models of fp32 against fp32 on one core: medians of turns, forwards and backwards."""
+    models = {m.name: m for m in cells.catalogue().values()} if os.path.exists(os.path.join(cells.ZOO, "zoo.tsv")) else {}
+    os.makedirs(cells.RESULTS, exist_ok=True)
+    sides = {p: lambda *given, p=p: [*cells.ours(*given, "f32"), "--precision", p] for p in ("exact", "int8")}
+    for name, batch in (("gpt2_decode", 1), ("gpt2_decode", 8), ("bert_base_128", 1)):
+        if name not in models:
+            print(f"speed of {name} is left out: `make zoo` exports it")
+            continue
+        times = cells.measure(models[name], batch, 1, sides, 9, sorted(os.sched_getaffinity(0))[:1])["times_ms"]
+        exact, int8 = (float(np.median(times[side])) for side in ("exact", "int8"))
+        print(f"speed {name} batch {batch}: exact {exact:.2f} ms, int8 {int8:.2f} ms, ratio {int8 / exact:.3f}")
+        bars.data.setdefault("speed", {})[f"{name}-b{batch}"] = {"exact_ms": exact, "int8_ms": int8}
 
 
 def main():
@@ -217,6 +236,7 @@ def main():
         check_photos(bars, prepared, folder, reduced)
         check_ncf(bars, folder, reduced)
         check_cifar(bars, prepared, folder, reduced)
+    show_speed(bars)
     return bars.finish()
 
 

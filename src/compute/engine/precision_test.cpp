@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 
 #include "base/random.h"
@@ -161,6 +163,48 @@ TEST(Precision, ASampleThatDoesNotFitIsNamed) {
   errors = measure_error(*model, {}, typed);
   ASSERT_FALSE(errors.ok());
   EXPECT_NE(errors.error().message.find("INT64"), std::string::npos);
+}
+
+// What quantize_dynamic writes: x -> DynamicQuantizeLinear -> MatMulInteger -> Cast -> Mul by both scales -> Add ->
+// Relu.
+TEST(Precision, DynamicallyQuantisedProductsAreOneStepWithTheSameAnswers) {
+  if (!ops::onednn::has_int8()) GTEST_SKIP() << "no instructions for int8";
+  using namespace graph::test;
+  constexpr int64_t kDepth = 40, kColumns = 24, kI8 = 3;
+  std::vector<int8_t> weights;
+  Random random(5, "precision test");
+  for (int64_t i = 0; i < kDepth * kColumns; ++i) weights.push_back(static_cast<int8_t>(random.between(-90, 90)));
+  std::vector<float> bias;
+  for (int64_t i = 0; i < kColumns; ++i) bias.push_back(static_cast<float>(random.uniform() - 0.5));
+  const std::string bytes = graph::test::model(
+      graph::test::graph({.nodes = {node("DynamicQuantizeLinear", {"x"}, {"xq", "xs", "xz"}),
+                                    node("MatMulInteger", {"xq", "w", "xz", "wz"}, {"sums"}),
+                                    node("Cast", {"sums"}, {"real"}, {attribute("to", int64_t{1})}),
+                                    node("Mul", {"xs", "ws"}, {"unit"}), node("Mul", {"real", "unit"}, {"product"}),
+                                    node("Add", {"product", "b"}, {"biased"}), node("Relu", {"biased"}, {"y"})},
+                          .initializers = {tensor_head("w", kI8, {kDepth, kColumns}) + field(9, raw(weights)),
+                                           tensor_head("wz", kI8, {}) + field(9, raw(std::vector<int8_t>{3})),
+                                           tensor("ws", {}, std::vector<float>{0.01F}), tensor("b", {kColumns}, bias)},
+                          .inputs = {info("x", 1, {"6", "40"})},
+                          .outputs = {info("y", 1, {"6", "24"})}}));
+  const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "dynamically_quantised.onnx";
+  std::ofstream(file, std::ios::binary) << bytes;
+  auto loaded = Model::load(file);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  const Tensor x = drawn({6, kDepth}, 11);
+  const QueryInputs query{.tensors = {x.view()}};
+  auto answer = [&](const CompileOptions& options, int steps) {
+    auto program = (*loaded)->compile({{6, kDepth}}, options);
+    MOTET_CHECK(program.ok(), "the model compiles");
+    EXPECT_EQ(count_steps(**program, "QuantisedMatMul+Relu"), steps);
+    auto outputs = run_alone({&*program, 1}, query, false);
+    MOTET_CHECK(outputs.ok(), "the model runs");
+    return outputs->front();
+  };
+  const Tensor apart = answer({.disabled_passes = {"fuse-dynamic"}, .calibrate = false}, 0);
+  const Tensor fused = answer({.calibrate = false}, 1);
+  for (size_t i = 0; i < static_cast<size_t>(apart.elements()); ++i)
+    EXPECT_NEAR(fused.view().as<float>()[i], apart.view().as<float>()[i], 0.02) << i;
 }
 
 // x -> Relu -> MatMul -> Add -> Softmax -> y, with the Relu's result read by the product.

@@ -10,9 +10,11 @@ bool has_bias(const Node& node) { return node.inputs.size() > kBiasInput && node
 }  // namespace
 
 std::optional<Fusable> fusable(const Rewriter& rewriter, const Node& node) {
+  const bool quantised = node.domain == "motet" && node.op == "QuantisedMatMul";
   bool convolution = node.op == "Conv" || node.op == "ConvTranspose";
-  bool product = node.op == "Gemm" || node.op == "MatMul";
-  if (!node.domain.empty() || (!convolution && !product) || node.outputs.size() != 1 || node.outputs[0] == kNoValue)
+  bool product = node.op == "Gemm" || node.op == "MatMul" || quantised;
+  if (!(node.domain.empty() || quantised) || (!convolution && !product) || node.outputs.size() != 1 ||
+      node.outputs[0] == kNoValue)
     return std::nullopt;
   const Value& out = rewriter.value(node.outputs[0]);
   if (out.dtype != DType::kF32 || !out.shape || out.shape->size() < 2) return std::nullopt;

@@ -16,7 +16,8 @@ struct Fusable {
   int64_t channels = 0;
 };
 
-// Describes the node if it is a Conv, ConvTranspose, Gemm or MatMul on f32 with a known number of channels and rank.
+// Describes the node if it is a Conv, ConvTranspose, Gemm, MatMul or motet:QuantisedMatMul on f32 with a known number
+// of channels and rank.
 std::optional<Fusable> fusable(const Rewriter& rewriter, const Node& node);
 
 // The node that makes input `i` of `reader`, if it is fusable, has no post-ops yet and no one else reads its result; -1

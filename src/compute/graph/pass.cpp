@@ -11,7 +11,7 @@ namespace motet::graph {
 namespace {
 
 // fuse-activation runs before and after fuse-residual: networks add before an activation or after it.
-constexpr std::array<Pass, 19> kPasses = {{
+constexpr std::array<Pass, 20> kPasses = {{
     {"inline-if", "replaces an If whose condition is known by the branch taken", inline_if},
     {"expand-quantized", "lets quantised ops without kernels for int8 compute in fp32", expand_quantized},
     {"fuse-quantized", "makes ops between dequantisation and quantisation work on the quantised numbers",
@@ -20,6 +20,7 @@ constexpr std::array<Pass, 19> kPasses = {{
     {"remove-no-ops", "removes nodes that copy their input, and joins transposes and reshapes", remove_no_ops},
     {"eliminate-dead", "removes what no output needs", eliminate_dead},
     {"eliminate-common-subexpressions", "computes equal nodes once", eliminate_common_subexpressions},
+    {"fuse-dynamic", "makes one product of what quantises its input in the call", fuse_dynamic},
     {"fold-batch-norm", "folds batch normalisation and channel scales into convolutions and products", fold_batch_norm},
     {"recognise-pictures", "recognises global pooling, group norms and channel shuffles in their parts",
      recognise_pictures},

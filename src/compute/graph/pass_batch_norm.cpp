@@ -48,7 +48,7 @@ struct ChannelMap {
 std::optional<ChannelMap> channel_map(const Node& node, const Shape& extents, int64_t count) {
   auto size = static_cast<size_t>(elements(extents));
   auto channels = static_cast<size_t>(count);
-  if (size == 0) return std::nullopt;
+  if (size == 0 || !node.domain.empty()) return std::nullopt;
   if (node.op == "Conv") {
     if (extents[0] != count) return std::nullopt;
     return ChannelMap{size / channels, channels, 1};

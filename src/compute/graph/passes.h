@@ -9,7 +9,8 @@
 // for a shuffle of `groups` groups of channels. BatchNormalization that folds nowhere and GroupNormalization may have a
 // Relu. QLinearConv and com.microsoft's quantised ops take activations as post-ops too, before the result is quantised;
 // a QLinearConv's residual is inputs 9 to 11 (numbers, scale, zero point). "motet:QuantisedMatMul"
-// (compute/ops/quant/quantised_matmul.h) is a Gemm or MatMul whose weights are to be int8. Values folded to constants
+// (compute/ops/quant/quantised_matmul.h) is a Gemm or MatMul whose weights are to be int8, or
+// one that a model quantises dynamically. Values folded to constants
 // have no maker; a graph output may be such a value. Else only f32 is fused. One thread at a time.
 #pragma once
 
@@ -33,6 +34,7 @@ Result<int> fuse_bias(Graph& graph, const PassContext& context);
 Result<int> split_transposed_convolutions(Graph& graph, const PassContext& context);
 Result<int> fuse_activation(Graph& graph, const PassContext& context);
 Result<int> expand_quantized(Graph& graph, const PassContext& context);
+Result<int> fuse_dynamic(Graph& graph, const PassContext& context);
 Result<int> fuse_quantized(Graph& graph, const PassContext& context);
 Result<int> fuse_residual(Graph& graph, const PassContext& context);
 Result<int> quantise_products(Graph& graph, const PassContext& context);
