@@ -168,6 +168,28 @@ TEST(LoopMemory, IdleProgramsGiveWayToQueriesAndTheirArenas) {
   EXPECT_TRUE(body.answer(large)->ok) << body.answer(large)->error.message;
 }
 
+TEST(LoopMemory, RoomIsMadeForTheRowsThatWaitNotForTheLargestBatch) {
+  auto loop = Loop::create(budget(2'300));
+  ASSERT_TRUE(loop.ok());
+  ModelSettings settings = model().settings;
+  settings.on_demand = true;
+  const std::vector<ProgramFeatures> programs = {{1, Bytes(100), {ms(1), ms(1)}}, {8, Bytes(800), {ms(8), ms(8)}}};
+  for (InstanceId id : {InstanceId(1), InstanceId(2)}) {
+    (*loop)->step(ConfigChanged{id, true, settings, Bytes(1'000)}, ms(0));
+    (*loop)->step(Loaded{id, 0, Bytes(0), {}}, ms(1));
+    (*loop)->step(Loaded{id, 7, Bytes(1'000), programs}, ms(2));
+  }
+  auto unloads_for = [&](uint64_t query, int rows, Nanos now) {
+    int unloads = 0;
+    for (const Action& a : (*loop)->step(Arrived{QueryId(query), InstanceId(2), 7, rows, Bytes(0), now}, now))
+      unloads += std::holds_alternative<Unload>(a) ? 1 : 0;
+    (*loop)->step(Finished{ExecutionId(query), ms(1)}, now + ms(10));
+    return unloads;
+  };
+  EXPECT_EQ(unloads_for(1, 1, ms(10)), 0);  // 300 are left, and 100 needed
+  EXPECT_EQ(unloads_for(2, 8, ms(30)), 1);
+}
+
 TEST(LoopMemory, MoreProgramsOfALoadedShapeAreTaken) {
   LoopOptions o = budget(10'000);
   auto loop = Loop::create(o);

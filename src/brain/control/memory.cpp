@@ -58,9 +58,14 @@ bool may_load(Domain& d, Instance& instance) {
 
 void make_room_to_run(Domain& d) {
   if (d.ready.empty()) return;
-  Bytes arena;
-  for (const Program& program : d.ready.begin()->second->programs) arena = std::max(arena, program.features.arena);
-  (void)make_room(d, arena);  // without it the policy makes do with a smaller batch, or sheds
+  const Bucket& first = *d.ready.begin()->second;
+  // From the program that would take all its rows at once down: without room for one the policy makes do with a
+  // smaller.
+  auto program = std::find_if(first.programs.begin(), first.programs.end(),
+                              [&](const Program& p) { return p.features.batch >= first.queue.rows; });
+  if (program != first.programs.end()) ++program;
+  while (program != first.programs.begin())
+    if (make_room(d, (--program)->features.arena)) return;
 }
 
 Nanos loaded_by(const Domain& d, const Instance& instance, BucketId id) {
