@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "base/clock.h"
 #include "compute/graph/file_map.h"
@@ -128,12 +129,15 @@ class FewRows final : public Kernel {
   const WeightCache::Packed weights_;
 };
 
-// Whether oneDNN multiplies matrices of these extents faster than panels are read, both on one core and with weights
-// that no near cache holds.
-bool onednn_is_faster(Problem p) {
+// How long the kernels take to multiply matrices of these extents, each the least of some rounds, on one core and with
+// weights that no near cache holds.
+struct Times {
+  Nanos panels, onednn;
+};
+
+std::optional<Times> time_both(Problem p) {
   constexpr int64_t kMostWeights = 2 << 20;  // elements
   constexpr int kRounds = 5;
-  constexpr double kClearly = 0.9;  // weights that come from memory are read faster in panels than those from a cache
   p.n = std::min(p.n, std::max<int64_t>(kMostWeights / p.k, 1) / kPanelColumns * kPanelColumns + kPanelColumns);
   const Tensor left = Tensor::zeros(DType::kF32, {p.m, p.k}), right = Tensor::zeros(DType::kF32, {p.k, p.n});
   const Tensor result = Tensor::zeros(DType::kF32, {p.m, p.n});
@@ -149,14 +153,14 @@ bool onednn_is_faster(Problem p) {
       .node = node, .inputs = inputs, .present = present, .constants = constants, .outputs = outputs};
   auto own = plan_few_rows(request);
   auto other = onednn::plan_matmul(request);
-  if (!own.ok() || !other.ok()) return false;
+  if (!own.ok() || !other.ok()) return std::nullopt;
   const std::array<const Kernel*, 2> kernels = {own->get(), other->get()};
   const std::array<TensorView, 2> operands = {left.view(), right.view()};
   const std::array<TensorView, 1> results = {result.view()};
   const SteadyClock clock;
   std::array<Nanos, 2> best = {kNever, kNever};
-  for (size_t i = 0; i < kernels.size(); ++i)
-    if (!kernels[i]->finish().ok()) return i == 0;
+  for (const Kernel* kernel : kernels)
+    if (!kernel->finish().ok()) return std::nullopt;
   for (int round = 0; round < kRounds; ++round) {
     for (size_t i = 0; i < kernels.size(); ++i) {
       const Tensor scratch = Tensor::zeros(DType::kU8, {static_cast<int64_t>(kernels[i]->scratch_bytes())});
@@ -165,7 +169,22 @@ bool onednn_is_faster(Problem p) {
       best[i] = std::min(best[i], clock.now() - begin);
     }
   }
-  return static_cast<double>(best[1].value) < kClearly * static_cast<double>(best[0].value);
+  return Times{best[0], best[1]};
+}
+
+// Whether oneDNN multiplies by weights of [k, n] clearly faster than panels are read: by one row and by a batch of
+// them, so that the programs of all batches read the same packed weights.
+bool onednn_is_faster(Problem p) {
+  constexpr double kClearly = 0.9;  // weights that come from memory are read faster in panels than those from a cache
+  constexpr std::array<int64_t, 2> kRows = {1, 8};
+  double ratio = 1;  // product of oneDNN's share
+  for (int64_t rows : kRows) {
+    p.m = rows;
+    const auto times = time_both(p);
+    if (!times) return false;
+    ratio *= static_cast<double>(times->onednn.value) / static_cast<double>(std::max<int64_t>(1, times->panels.value));
+  }
+  return ratio < kClearly * kClearly;
 }
 
 }  // namespace
@@ -173,7 +192,7 @@ bool onednn_is_faster(Problem p) {
 Result<KernelPtr> plan_few_rows(const NodeRequest& request) {
   MOTET_ASSIGN(const Problem problem, read_problem(request));
   if (request.choices != nullptr) {
-    const std::string name = "product " + shape_to_string(Shape{problem.m, problem.k, problem.n});
+    const std::string name = "weights " + shape_to_string(Shape{problem.k, problem.n}) + " of few rows";
     if (request.choices->pick(name, [&] { return onednn_is_faster(problem) ? 1 : 0; }) == 1)
       return unsupported("oneDNN is faster here for " + name);
   }

@@ -233,7 +233,8 @@ class TiledProduct final : public Kernel {
   int in_place_of_ = -1;
 };
 
-// Whether oneDNN multiplies a matrix of this type by weights that fit a near cache faster, both on one core.
+// Whether oneDNN multiplies a matrix of this type by weights that fit a near cache faster, both on one core. Of f32 it
+// has to be so clearly: tiles gain more than they show here where two cores read weights from a shared cache.
 bool onednn_is_faster(DType type) {
   constexpr int64_t kRows = 96, kDepth = 512, kColumns = 480;
   constexpr int kRounds = 8;
@@ -271,7 +272,8 @@ bool onednn_is_faster(DType type) {
       best[i] = std::min(best[i], clock.now() - begin);
     }
   }
-  return best[1] < best[0];
+  const double clearly = type == DType::kF32 ? 0.9 : 1.0;
+  return static_cast<double>(best[1].value) < clearly * static_cast<double>(best[0].value);
 }
 
 }  // namespace
