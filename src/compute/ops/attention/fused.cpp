@@ -11,8 +11,13 @@
 namespace motet::ops {
 namespace {
 
-// The longest vector register, in elements: columns of turned keys are filled up to it.
+// The longest vector register, in elements: rows of scores are filled up to it.
 constexpr int64_t kLanes = 16;
+// A mask that leaves a key out is at most the first, and of the keys that a row looks at one is above the second: what
+// lies between is more than any score, and the weight of a key that is left out is zero.
+constexpr float kLeftOut = -1e30f, kLookedAt = -1e20f;
+
+int64_t filled(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 struct Strides {
   int64_t offset = 0, batch = 0, head = 0, row = 0, column = 0;
@@ -30,13 +35,26 @@ struct Attention {
   int64_t blocks() const { return (rows + vec::kAttentionRows - 1) / vec::kAttentionRows; }
   int64_t block_rows() const { return (rows + blocks() - 1) / blocks(); }
   int64_t units() const { return batch * heads * blocks(); }
-  // Turning the keys costs a pass over them: not for a few queries.
-  bool turns() const { return k.row != 1 && block_rows() > 2; }
-  int64_t score_row() const { return turns() ? (keys + kLanes - 1) / kLanes * kLanes : keys; }
-  int64_t turned_elements() const { return turns() ? depth * score_row() : 0; }
-  // Scratch of one part, in elements: turned keys, then scores.
-  int64_t part_elements() const {
-    return turned_elements() + (block_rows() * score_row() + kLanes - 1) / kLanes * kLanes;
+  // Packing the keys and values costs a pass over them: not for a few queries.
+  bool packs() const { return block_rows() > 2; }
+  int64_t score_row() const { return filled(keys, kLanes); }
+  int64_t key_elements() const { return packs() ? depth * score_row() : 0; }
+  int64_t value_elements() const { return packs() ? filled(keys * width, kLanes) : 0; }
+  // Scratch of one part, in elements: keys, values, scores.
+  int64_t part_elements() const { return key_elements() + value_elements() + block_rows() * score_row(); }
+
+  // How many keys, from the first, some of these rows of a mask look at: all where that is not certain.
+  int64_t reach(const float* mask_rows, int64_t count) const {
+    if (mask_rows == nullptr || mask.column == 0) return keys;
+    int64_t most = 1;
+    for (int64_t r = 0; r < (mask.row == 0 ? 1 : count); ++r) {
+      const float* m = mask_rows + r * mask.row;
+      int64_t last = keys;
+      while (last > most && m[last - 1] <= kLeftOut) --last;
+      if (std::none_of(m, m + last, [](float x) { return x > kLookedAt; })) return keys;
+      most = last;
+    }
+    return most;
   }
 
   void run_units(const KernelArgs& args, float* scratch, int64_t begin, int64_t end) const;
@@ -53,43 +71,39 @@ void Attention::run_units(const KernelArgs& args, float* scratch, int64_t begin,
   const vec::Loops& loops = vec::loops();
   const float *q_data = input_data<float>(args, 0), *k_data = input_data<float>(args, 1);
   const float *v_data = input_data<float>(args, 2), *mask_data = masked ? input_data<float>(args, 3) : nullptr;
-  float* turned = scratch;
-  vec::AttentionBlock t{.keys = keys, .depth = depth, .width = width, .q_row = q.row, .k_row = k.row, .v_row = v.row};
+  vec::AttentionBlock t{.keys = keys, .depth = depth, .width = width, .q_row = q.row, .k_row = k.row};
+  t.k_column = k.column;
+  t.v_row = v.row;
+  if (packs()) {
+    t.key_room = scratch;
+    t.value_room = scratch + key_elements();
+  }
   t.mask_row = mask.row;
   t.mask_column = mask.column;
   t.scale = scale;
   t.zero_masked = zero_masked;
-  t.scores = scratch + turned_elements();
+  t.scores = scratch + key_elements() + value_elements();
   t.score_row = score_row();
   t.out_row = out.row;
-  int64_t turned_head = -1;
+  int64_t packed_head = -1;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t head = unit / blocks(), b = head / heads, h = head % heads;
     const int64_t first = unit % blocks() * block_rows();
     t.rows = std::min(block_rows(), rows - first);
     if (t.rows <= 0) continue;
+    t.packed = packed_head == head;
+    packed_head = head;
     t.k = k_data + k.at(b, h);
-    if (k.row == 1) {
-      t.turned = t.k;
-      t.turned_row = k.column;
-    } else if (turns()) {
-      if (turned_head != head) {
-        std::fill_n(turned, turned_elements(), 0.0f);
-        loops.turn(t.k, k.row, keys, depth, turned, score_row());
-        turned_head = head;
-      }
-      t.turned = turned;
-      t.turned_row = score_row();
-    }
     t.q = q_data + q.at(b, h) + first * q.row;
     t.v = v_data + v.at(b, h);
     t.mask = masked ? mask_data + mask.at(b, h) + first * mask.row : nullptr;
+    for (int64_t r = 0; r < t.rows; r += vec::kAttentionGroup)
+      t.reach[r / vec::kAttentionGroup] =
+          reach(masked ? t.mask + r * mask.row : nullptr, std::min(vec::kAttentionGroup, t.rows - r));
     t.out = output_data<float>(args, 0) + out.at(b, h) + first * out.row;
     loops.attend(t);
   }
 }
-
-int64_t filled(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 // The same with Q, K, V and the result in bf16: products of pairs of bf16 summed in f32, the softmax in f32, and its
 // weights rounded to bf16 before they are divided by their sum.
@@ -258,8 +272,7 @@ Result<KernelPtr> plan_narrow(const Attention& a, double products) {
   const NarrowAttention narrow{a, vec::bf16_tile_product()};
   if (narrow.product == nullptr) return unsupported("bf16 on a CPU without AVX512_BF16");
   const bool pairs = (a.k.offset | a.k.batch | a.k.head | a.k.row | a.depth) % 2 == 0;
-  if (a.k.column != 1 || !pairs || a.keys < 2)
-    return unsupported("keys in bf16 whose pairs do not lie side by side");
+  if (a.k.column != 1 || !pairs || a.keys < 2) return unsupported("keys in bf16 whose pairs do not lie side by side");
   const int64_t parts = std::min<int64_t>(a.parts, a.units());
   return make_kernel(narrow, {.implementation = "own attention in bf16",
                               .scratch_bytes = static_cast<size_t>(narrow.part_bytes() * parts),

@@ -1,5 +1,5 @@
 // Attention over operands that lie every way the graph pass may find them: by heads, side by side in one product,
-// turned keys, masks with broadcast extents, rows masked out altogether.
+// turned keys, masks with broadcast extents, causal and padded ones, rows masked out altogether.
 #include <limits>
 
 #include "compute/ops/testing/cases.h"
@@ -121,6 +121,20 @@ void add_forms(Cases& cases, const Extents& e) {
     if (shape.back() == e.keys && e.keys > 1) {
       for (size_t i = 0; i < o.mask.values.size(); i += 2) o.mask.values[i] = -std::numeric_limits<double>::infinity();
     }
+    add(cases, e, o);
+  }
+  // Causal, with what exporters write for "never"; and padded behind the first third of the keys.
+  o.mask_form = {{e.rows, e.keys}, {0, 0, 0, e.keys, 1}};
+  for (const double never : {-std::numeric_limits<double>::infinity(), -3.4028234663852886e38}) {
+    o.mask = Array::filled({e.rows, e.keys}, 0);
+    for_each_index({e.rows, e.keys}, [&](const Shape& i) {
+      if (i[1] > i[0]) o.mask.values[static_cast<size_t>(i[0] * e.keys + i[1])] = never;
+    });
+    add(cases, e, o);
+    o.mask = Array::filled({e.rows, e.keys}, 0);
+    for_each_index({e.rows, e.keys}, [&](const Shape& i) {
+      if (i[1] > e.keys / 3) o.mask.values[static_cast<size_t>(i[0] * e.keys + i[1])] = never;
+    });
     add(cases, e, o);
   }
   // The first query sees nothing.

@@ -44,29 +44,35 @@ enum class Binary : uint8_t { kAdd, kSub, kMul, kDiv, kMax, kMin };
 inline constexpr int64_t kPanelColumns = 32;
 inline constexpr int64_t kPanelMostRows = 64;
 
-// Most rows of one block of attention.
+// Most rows of one block of attention, and rows whose sums are in registers at once.
 inline constexpr int64_t kAttentionRows = 48;
+inline constexpr int64_t kAttentionGroup = 6;
 
 // Some rows of one head's queries against all its keys. Columns of q, k, v and out lie side by side.
 struct AttentionBlock {
-  int64_t rows = 0, keys = 0;     // rows <= kAttentionRows, keys >= 1
-  int64_t depth = 0, width = 0;   // elements of a key, and of a value
-  const float* q = nullptr;       // [rows, depth]
-  int64_t q_row = 0;              // pitch
-  const float* turned = nullptr;  // the keys turned, [depth, score_row]; null: read them from k
-  int64_t turned_row = 0;
-  const float* k = nullptr;  // [keys, depth]
-  int64_t k_row = 0;
-  const float* v = nullptr;  // [keys, width]
+  int64_t rows = 0, keys = 0;    // rows <= kAttentionRows, keys >= 1
+  int64_t depth = 0, width = 0;  // elements of a key, and of a value
+  const float* q = nullptr;      // [rows, depth]
+  int64_t q_row = 0;             // pitch
+  const float* k = nullptr;      // [keys, depth]
+  int64_t k_row = 0;             // 1: the keys lie turned, and
+  int64_t k_column = 1;          // this is the pitch of [depth, keys]
+  const float* v = nullptr;      // [keys, width]
   int64_t v_row = 0;
+  // Room for the head's keys and values side by side, [depth, score_row] and [keys, width]; null: they are read where
+  // they lie, and k_column is 1 unless k_row is.
+  float *key_room = nullptr, *value_room = nullptr;
+  bool packed = false;          // they lie there from the block before
   const float* mask = nullptr;  // [rows, keys], added to the scores; may be null
   int64_t mask_row = 0;
   int64_t mask_column = 0;   // 0 or 1
   float scale = 1;           // of the scores
   bool zero_masked = false;  // a row whose weights are not numbers gives zeros
-  float* scores = nullptr;   // [rows, score_row] for use in between
-  int64_t score_row = 0;     // keys, or more where `turned` has columns beyond them
-  float* out = nullptr;      // [rows, width]
+  // Keys, from the first, that each group of rows looks at: at least 1. The weights of those behind are zero.
+  int64_t reach[kAttentionRows / kAttentionGroup] = {};
+  float* scores = nullptr;  // [rows, score_row] for use in between
+  int64_t score_row = 0;    // keys, filled up to a multiple of 16
+  float* out = nullptr;     // [rows, width]
   int64_t out_row = 0;
 };
 
