@@ -18,7 +18,9 @@ from tritonclient.utils import InferenceServerException
 
 MODEL = "resnet20_cifar10"
 with open("/proc/cpuinfo") as cpuinfo:
-    BF16 = bool(set(cpuinfo.read().split()) & {"avx512_bf16", "amx_bf16"})  # whether this CPU computes in it
+    CPU = set(cpuinfo.read().split())
+BF16 = bool(CPU & {"avx512_bf16", "amx_bf16"})  # whether this CPU computes in it
+INT8 = "avx512_vnni" in CPU  # whether products of few rows of a model of fp32 can be int8
 NAMES = ("precision", "precision_asked", "precision_error", "precision_max_error", "precision_measured_on", "precision_refused")
 
 
@@ -43,18 +45,18 @@ def grpc_parameters(message):
 
 
 class PrecisionTest(unittest.TestCase):
-    def repository(self, precision=None, bound=None, warmup="", files=()):
+    def repository(self, precision=None, bound=None, warmup="", files=(), model=MODEL):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        copy_model(MODEL, folder.name)
-        with open(os.path.join(folder.name, MODEL, "config.pbtxt"), "a") as config:
+        copy_model(model, folder.name)
+        with open(os.path.join(folder.name, model, "config.pbtxt"), "a") as config:
             for key, value in (("precision", precision), ("precision_max_error", bound)):
                 if value is not None:
                     config.write(f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n')
             config.write(warmup)
-        os.mkdir(os.path.join(folder.name, MODEL, "warmup"))
+        os.mkdir(os.path.join(folder.name, model, "warmup"))
         for name, data in files:
-            with open(os.path.join(folder.name, MODEL, "warmup", name), "wb") as file:
+            with open(os.path.join(folder.name, model, "warmup", name), "wb") as file:
                 file.write(data)
         return folder.name
 
@@ -165,6 +167,39 @@ class Precision(PrecisionTest):
                 photograph = os.path.join(ROOT, "demo", "media", "photos", "car.jpg")
                 shown = subprocess.run([MOTET, "infer", "--url", server.http, MODEL, photograph], capture_output=True, text=True, timeout=60)
                 self.assertRegex(shown.stdout, r"automobile[\s\S]*, in bf16 \(measured error 0\.\d+\)", shown.stderr)
+
+    def test_a_model_of_fp32_answers_in_int8(self):
+        model, rows = "ncf_mlp_ml1m", 8
+        golden = np.load(os.path.join(MODELS, model, "golden", "0", "inputs.npz"))
+        columns = {name: golden[name][:rows] for name in ("user", "item")}
+        samples = "".join(f'inputs {{ key: "{name}" value {{ data_type: TYPE_INT64 dims: [ ] input_data_file: "{name}" }} }} '
+                          for name in columns)
+        warmup = f'model_warmup {{ name: "pairs" batch_size: {rows} {samples} }}\n'
+        files = [(name, column.tobytes()) for name, column in columns.items()]
+
+        def scores(client):
+            tensors = [httpclient.InferInput(name, [rows], "INT64") for name in columns]
+            for tensor in tensors:
+                tensor.set_data_from_numpy(columns[tensor.name()])
+            return client.infer(model, tensors)
+
+        with Server([self.repository("exact", model=model)]) as server, httpclient.InferenceServerClient(server.http) as client:
+            exact = scores(client).as_numpy("score")
+        with Server([self.repository("int8", warmup=warmup, files=files, model=model)]) as server:
+            with httpclient.InferenceServerClient(server.http) as client:
+                facts = client.get_model_metadata(model)["parameters"]
+                answer = scores(client)
+            self.assertEqual((facts["precision_asked"], facts["precision_measured_on"]), ("int8", "1 sample of model_warmup"))
+            self.assertEqual(facts["precision"], "int8" if INT8 else "exact", facts)
+            told = http_parameters(answer)
+            self.assertEqual(told["precision"], facts["precision"])
+            self.assertEqual(told.get("precision_error"), facts.get("precision_error"))
+            if INT8:
+                self.assertTrue(0 < facts["precision_error"] <= facts["precision_max_error"], facts)
+                self.assertFalse(np.array_equal(answer.as_numpy("score"), exact))
+                np.testing.assert_allclose(answer.as_numpy("score"), exact, atol=0.1)
+            else:
+                self.assertRegex(facts["precision_refused"], "int8: .*AVX512_VNNI")
 
     def test_above_the_bound_it_is_refused_with_the_figure(self):
         repository = self.repository("auto", "1e-9", warmup=self.sample('input_data_file: "photo"'),

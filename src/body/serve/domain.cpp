@@ -73,8 +73,8 @@ Domain::Domain(const DomainOptions& options, std::unique_ptr<brain::Loop> loop, 
                                  observe::latency_bounds_s()),
               [this](brain::Event event) { post(std::move(event)); }),
       loader_(pool.size(), options.precision, options.loading, registry,
-              [this](brain::Event event, InstancePtr instance) {
-                mailbox_.put({std::move(event), nullptr, std::move(instance)});
+              [this](brain::Event event, InstancePtr instance, uint64_t releases) {
+                mailbox_.put({std::move(event), nullptr, std::move(instance), releases});
               }),
       planning_("motet-plan") {
   for (const brain::PlannerEntry& entry : brain::planners()) {
@@ -141,7 +141,16 @@ void Domain::run() {
   }
 }
 
+bool Domain::out_of_date(const Message& message) const {
+  std::pair<InstanceId, brain::BucketId> of;
+  if (const auto* loaded = std::get_if<brain::Loaded>(&message.event)) of = {loaded->instance, loaded->bucket};
+  if (const auto* failed = std::get_if<brain::Failed>(&message.event)) of = {failed->instance, failed->bucket};
+  auto found = instances_.find(of.first);
+  return of.second != 0 && found != instances_.end() && found->second->releases(of.second) != message.releases;
+}
+
 void Domain::handle(Message message) {
+  if (out_of_date(message)) return;
   if (message.instance) {
     if (!message.instance->wanted) {  // unwanted while it was being read: the loader's settings come too late
       if (!instances_.contains(message.instance->id)) return;

@@ -73,6 +73,7 @@ class Domain {
     brain::Event event;
     std::unique_ptr<Query> query;  // of Arrived
     InstancePtr instance;          // of ConfigChanged
+    uint64_t releases = 0;         // of what the loader tells of a bucket
   };
   // What an execution was made of, until the device has reported it and all its queries are answered (with
   // preserve_ordering an answer waits for older ones).
@@ -98,6 +99,7 @@ class Domain {
          device::Pool& pool, const Clock& clock, observe::Registry& registry, StatusListener listener);
   void run();
   void handle(Message message);
+  bool out_of_date(const Message& message) const;  // of a bucket that the loop has let go of since
   void step(const brain::Event& event);
   void settle(const brain::Event& event);  // after the actions: notes what the event ended
   Open take(QueryId query);                // out of the open ones, as answered

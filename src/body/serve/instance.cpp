@@ -112,12 +112,23 @@ void Instance::set_programs(brain::BucketId bucket, std::map<int, engine::Progra
   buckets_[bucket].programs = std::move(programs);
 }
 
-bool Instance::renew_programs(brain::BucketId bucket, std::map<int, engine::ProgramPtr> programs) {
+bool Instance::renew_programs(brain::BucketId bucket, uint64_t releases, std::map<int, engine::ProgramPtr> programs) {
   std::lock_guard lock(mutex_);
   auto found = buckets_.find(bucket);
-  if (found == buckets_.end() || found->second.programs.empty()) return false;
-  found->second.programs = std::move(programs);
+  if (found == buckets_.end() || found->second.programs.empty() || found->second.releases != releases) return false;
+  found->second.programs.swap(programs);  // the old ones go without the lock
   return true;
+}
+
+uint64_t Instance::releases(brain::BucketId bucket) const {
+  std::lock_guard lock(mutex_);
+  auto found = buckets_.find(bucket);
+  return found == buckets_.end() ? 0 : found->second.releases;
+}
+
+void Instance::note_release(brain::BucketId bucket) {
+  std::lock_guard lock(mutex_);
+  if (auto found = buckets_.find(bucket); found != buckets_.end()) ++found->second.releases;
 }
 
 engine::ProgramPtr Instance::program(brain::BucketId bucket, int batch) const {

@@ -82,8 +82,13 @@ class Instance {
   // Of a bucket, ascending by batch; empty if it has none.
   std::vector<engine::ProgramPtr> programs(brain::BucketId bucket) const;
   void set_programs(brain::BucketId bucket, std::map<int, engine::ProgramPtr> programs);
-  // The same for a bucket that has programs; false, with nothing done, if it has none any more.
-  bool renew_programs(brain::BucketId bucket, std::map<int, engine::ProgramPtr> programs);
+  // The same for a bucket that has programs; false, with nothing done, if it has none any more or the loop has let go
+  // of it since it had done so `releases` times.
+  bool renew_programs(brain::BucketId bucket, uint64_t releases, std::map<int, engine::ProgramPtr> programs);
+  // How often the loop has let go of the bucket. What was begun for it before the last time is of no use any more: its
+  // programs are dropped, though the loop may have asked for others since.
+  uint64_t releases(brain::BucketId bucket) const;
+  void note_release(brain::BucketId bucket);
   // The program of that bucket and batch; nullptr if it has none.
   engine::ProgramPtr program(brain::BucketId bucket, int batch) const;
   void drop_programs(brain::BucketId bucket);
@@ -95,6 +100,7 @@ class Instance {
     BucketShapes shapes;
     engine::Precision precision = engine::Precision::kExact;
     std::map<int, engine::ProgramPtr> programs;
+    uint64_t releases = 0;
   };
   mutable std::mutex mutex_;
   std::map<brain::BucketId, Bucket> buckets_;  // guarded by mutex_

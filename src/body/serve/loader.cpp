@@ -154,7 +154,7 @@ void Loader::load(InstancePtr instance) {
     Nanos began = clock.now();
     auto buckets = bring_in(instance);
     if (!buckets.ok()) {
-      sink_(brain::Failed{.instance = instance->id, .error = of_instance(*instance, buckets.error())}, nullptr);
+      sink_(brain::Failed{.instance = instance->id, .error = of_instance(*instance, buckets.error())}, nullptr, 0);
       return;
     }
     ++present_[{instance->name, instance->version}];
@@ -173,29 +173,32 @@ void Loader::announce(const InstancePtr& instance, const std::vector<brain::Load
     log_info(of_instance(*instance, precision_in_words(instance->precision->report())));
   brain::ModelSettings settings = settings_of(*instance);
   settings.on_demand = loading_.on_demand;
-  sink_(brain::ConfigChanged{instance->id, true, std::move(settings), instance->expected_bytes}, instance);
-  for (const brain::Loaded& bucket : buckets) sink_(bucket, nullptr);
+  sink_(brain::ConfigChanged{instance->id, true, std::move(settings), instance->expected_bytes}, instance, 0);
+  for (const brain::Loaded& bucket : buckets) sink_(bucket, nullptr, instance->releases(bucket.bucket));
   const Bytes bytes = loading_.on_demand ? Bytes(0) : instance->model->weight_bytes();
-  sink_(brain::Loaded{instance->id, 0, bytes, {}}, nullptr);
+  sink_(brain::Loaded{instance->id, 0, bytes, {}}, nullptr, 0);
 }
 
 void Loader::compile(InstancePtr instance, brain::BucketId bucket) {
-  thread_.post([this, instance = std::move(instance), bucket] {
+  const uint64_t releases = instance->releases(bucket);
+  thread_.post([this, instance = std::move(instance), bucket, releases] {
+    if (instance->releases(bucket) != releases) return;
     auto compiled = loading_.on_demand ? compile_first(*instance, bucket) : compile_late(*instance, bucket);
     if (compiled.ok()) {
-      tell_compiled(instance, std::move(compiled).value());
+      tell_compiled(instance, std::move(compiled).value(), releases);
       // Asked for before the model changed its precision.
       if (instance->bucket_precision(bucket) != instance->precision->current())
         compile_moved(instance, instance->bucket_shapes(bucket));
     } else {
       sink_(
           brain::Failed{.instance = instance->id, .bucket = bucket, .error = of_instance(*instance, compiled.error())},
-          nullptr);
+          nullptr, releases);
     }
   });
 }
 
 void Loader::drop(InstancePtr instance, brain::BucketId bucket) {
+  instance->note_release(bucket);
   thread_.post([instance = std::move(instance), bucket] { instance->drop_programs(bucket); });
 }
 
@@ -208,7 +211,7 @@ void Loader::unload(InstancePtr instance) {
       if (left != present_.end()) present_.erase(left);
     }
     instance.reset();
-    sink_(gone, nullptr);
+    sink_(gone, nullptr, 0);
   });
 }
 
@@ -262,19 +265,22 @@ void Loader::compile_moved(const InstancePtr& instance, const BucketShapes& shap
   const engine::Precision precision = instance->precision->current();
   const Route route{bucket_id(shapes, precision), precision};
   if (!instance->wanted || !instance->add_bucket(route, shapes).ok()) return;
+  const uint64_t releases = instance->releases(route.bucket);
   auto compiled = loading_.on_demand ? compile_first(*instance, route.bucket) : compile_late(*instance, route.bucket);
   if (!compiled.ok()) {
     log_warning(of_instance(*instance, compiled.error().message + "; queries of these shapes keep their precision"));
     return;
   }
-  tell_compiled(instance, std::move(compiled).value());
+  tell_compiled(instance, std::move(compiled).value(), releases);
 }
 
-void Loader::tell_compiled(const InstancePtr& instance, brain::Loaded loaded) {
+void Loader::tell_compiled(const InstancePtr& instance, brain::Loaded loaded, uint64_t releases) {
   const brain::BucketId bucket = loaded.bucket;
   publish_facts(*instance, registry_);
-  sink_(std::move(loaded), nullptr);
-  measuring_.post([this, instance, bucket] { loading_.on_demand ? refine(*instance, bucket) : keep(*instance); });
+  sink_(std::move(loaded), nullptr, releases);
+  measuring_.post([this, instance, bucket, releases] {
+    loading_.on_demand ? refine(*instance, bucket, releases) : keep(*instance);
+  });
 }
 
 Status Loader::measure_on_warmup(const InstancePtr& instance, const std::vector<WarmupRun>& runs) const {
@@ -364,11 +370,16 @@ engine::CompileOptions Loader::options() const {
 }
 
 Result<std::map<int, engine::ProgramPtr>> Loader::compile_programs(Instance& instance, const BucketShapes& shapes,
-                                                                   engine::Precision precision) const {
+                                                                   engine::Precision precision,
+                                                                   const std::function<bool()>& useful) const {
   engine::CompileOptions with = options();
   with.precision = precision;
   std::map<int, engine::ProgramPtr> programs;
   for (int batch : compiled_batches(instance.serving.max_batch, instance.serving.preferred_batches)) {
+    if (!useful()) {
+      for (const auto& [compiled, program] : programs) instance.model->drop(instance.full_shapes(shapes, compiled));
+      return Error{Code::kCancelled, "nobody wants its programs any more"};
+    }
     MOTET_ASSIGN(engine::ProgramPtr program, instance.model->compile(instance.full_shapes(shapes, batch), with));
     programs.emplace(batch, std::move(program));
   }
@@ -413,20 +424,25 @@ Result<brain::Loaded> Loader::compile_first(Instance& instance, brain::BucketId 
   return first;
 }
 
-void Loader::refine(Instance& instance, brain::BucketId bucket) const {
+void Loader::refine(Instance& instance, brain::BucketId bucket, uint64_t releases) const {
+  auto useful = [&] { return instance.wanted && instance.releases(bucket) == releases; };
   engine::ProgramPtr first = instance.program(bucket, 1);
-  if (!instance.wanted || first == nullptr) return;  // dropped already
+  if (!useful() || first == nullptr) return;  // dropped already
   keep(instance);
   const BucketShapes shapes = instance.bucket_shapes(bucket);
   const engine::Precision precision = first->precision();
+  const std::weak_ptr<const engine::Program> before = first;
   first.reset();
-  auto programs = compile_programs(instance, shapes, precision);
+  auto programs = compile_programs(instance, shapes, precision, useful);
   if (!programs.ok()) {
+    if (programs.error().code == Code::kCancelled) return;
     log_warning(of_instance(instance, programs.error().message + "; its batches run row by row"));
     return;
   }
   const std::map<int, engine::ProgramPtr> all = *programs;
-  if (!instance.renew_programs(bucket, std::move(programs).value())) {
+  // An earlier process or an earlier load had measured it: the first program is all there is to have.
+  if (all.size() == 1 && all.begin()->second == before.lock()) return keep(instance);
+  if (!instance.renew_programs(bucket, releases, std::move(programs).value())) {
     for (const auto& [batch, program] : all) instance.model->drop(instance.full_shapes(shapes, batch));
     return;
   }
@@ -434,7 +450,7 @@ void Loader::refine(Instance& instance, brain::BucketId bucket) const {
   instance.model->drop({});
   keep(instance);
   publish_facts(instance, registry_);
-  sink_(loaded(instance, bucket, all), nullptr);
+  sink_(loaded(instance, bucket, all), nullptr, releases);
 }
 
 void Loader::keep(Instance& instance) const {

@@ -36,8 +36,10 @@ struct Loading {
 
 class Loader {
  public:
-  // The instance comes with a ConfigChanged: the settings are known only once the model has been read.
-  using Sink = std::function<void(brain::Event, InstancePtr)>;
+  // The instance comes with a ConfigChanged: the settings are known only once the model has been read. `releases` comes
+  // with what is told of a bucket: Instance::releases() when that was begun; if there are more by now it is out of
+  // date, and the loop must not hear it.
+  using Sink = std::function<void(brain::Event, InstancePtr, uint64_t releases)>;
 
   // `width` is the greatest number of cores a program will run on. `registry` outlives the loader.
   Loader(int width, const PrecisionDefaults& precision, const Loading& loading, observe::Registry& registry, Sink sink);
@@ -49,7 +51,8 @@ class Loader {
   // On demand a bucket is Loaded twice: with the program of batch 1, and when the others are there and all are
   // measured.
   void compile(InstancePtr instance, brain::BucketId bucket);
-  // Lets go of a bucket's programs, before any load that is asked for later.
+  // Lets go of a bucket's programs, before any load that is asked for later. Of the loop's thread: what is being
+  // compiled for the bucket is out of date from here on.
   void drop(InstancePtr instance, brain::BucketId bucket);
   // Measures on the live samples that the instance has taken, at the lowest priority, what a reduced precision would
   // cost, or does cost. If that changes the precision, the buckets in use are compiled in the new one: a Loaded each,
@@ -68,20 +71,22 @@ class Loader {
   // The bucket of the present precision for shapes that have one of another.
   void compile_moved(const InstancePtr& instance, const BucketShapes& shapes);
   // That a bucket is there; what more there is to do for it is done later.
-  void tell_compiled(const InstancePtr& instance, brain::Loaded loaded);
+  void tell_compiled(const InstancePtr& instance, brain::Loaded loaded, uint64_t releases);
   // For an instance that is in: the bucket is charged with the weights that were packed for it too.
   Result<brain::Loaded> compile_late(Instance& instance, brain::BucketId bucket) const;
   Result<brain::Loaded> compile_bucket(Instance& instance, brain::BucketId bucket) const;
   // On demand: what the first query needs.
   Result<brain::Loaded> compile_first(Instance& instance, brain::BucketId bucket) const;
   // The rest of it, at the lowest priority; then what is worth keeping is kept.
-  void refine(Instance& instance, brain::BucketId bucket) const;
+  void refine(Instance& instance, brain::BucketId bucket, uint64_t releases) const;
   void keep(Instance& instance) const;
   // Of an instance on demand whose programs these are.
   brain::Loaded loaded(const Instance& instance, brain::BucketId bucket,
                        const std::map<int, engine::ProgramPtr>& programs) const;
-  Result<std::map<int, engine::ProgramPtr>> compile_programs(Instance& instance, const BucketShapes& shapes,
-                                                             engine::Precision precision) const;
+  // kCancelled, with the engine told to forget them, once `useful` says so between two of them.
+  Result<std::map<int, engine::ProgramPtr>> compile_programs(
+      Instance& instance, const BucketShapes& shapes, engine::Precision precision,
+      const std::function<bool()>& useful = [] { return true; }) const;
   void announce(const InstancePtr& instance, const std::vector<brain::Loaded>& buckets) const;
   engine::CompileOptions options() const;
 

@@ -163,9 +163,8 @@ Result<Shaped> with_shapes(const Graph& graph, const std::vector<Shape>& shapes)
   return shaped;
 }
 
-Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>& shapes, const CompileOptions& options,
-                                 ops::WeightCache& weights, ModelCache& cache,
-                                 std::optional<ConvolutionChoice>& choice) {
+Result<Compiled> compile_graph(const Graph& prepared, const std::vector<Shape>& shapes, const CompileOptions& options,
+                               ops::WeightCache& weights, ModelCache& cache, std::optional<ConvolutionChoice>& choice) {
   MOTET_RETURN_IF_ERROR(expect_precision(options.precision));
   if (!choice) choice = choice_before(cache, options.precision);
   MOTET_ASSIGN(Shaped shaped, with_shapes(prepared, shapes));
@@ -192,11 +191,12 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
     MOTET_ASSIGN(auto dynamic, DynamicProgram::create(shaped.graph, options, &weights));
     dynamic->set_passes(std::move(reports));
     if (options.calibrate) dynamic->calibrate();
-    return ProgramPtr(std::move(dynamic));
+    return Compiled{std::move(dynamic), options.calibrate};
   }
   if (options.precision == Precision::kInt8) MOTET_RETURN_IF_ERROR(expect_quantised(*shaped.graph));
   const Memo memo{cache, shapes, options};
   std::shared_ptr<CompiledProgram> program;
+  bool calibrated = options.calibrate;
   if (!chosen && options.calibrate && has_layout_choice(*shaped.graph)) {
     std::optional<ConvolutionChoice> fastest;
     auto layouts = options.layout ? std::vector<Layout>{*options.layout} : candidates();
@@ -209,10 +209,11 @@ Result<ProgramPtr> compile_graph(const Graph& prepared, const std::vector<Shape>
   } else {
     MOTET_ASSIGN(Cut cut, lower_cut(shaped.graph, lowering, options.calibrate ? Care::kTightened : Care::kQuick, memo));
     program = std::move(cut.program);
+    calibrated |= cut.care == Care::kTightened && (chosen || !has_layout_choice(*shaped.graph));
   }
   if (choices.fresh()) cache.tune(kChoicesKey, choices.text());
   program->pass_reports = std::move(reports);
-  return ProgramPtr(std::move(program));
+  return Compiled{std::move(program), calibrated};
 }
 
 }  // namespace motet::engine

@@ -34,12 +34,17 @@ struct ConvolutionChoice {
   std::set<std::string> winograd;  // keys of the steps that use Winograd's method
 };
 
+struct Compiled {
+  ProgramPtr program;
+  bool calibrated = false;  // measuring would change nothing: it has been done, now or by what the cache remembers
+};
+
 // Compiles `prepared` for `shapes`. `choice` is what was chosen for this model before; where there is none yet and the
 // options allow measuring, the candidates are timed and the fastest is left there. What `cache` remembers of the
 // program is not measured again, and what is measured is left there. A graph that needs data for its shapes becomes a
 // DynamicProgram.
-Result<ProgramPtr> compile_graph(const graph::Graph& prepared, const std::vector<Shape>& shapes,
-                                 const CompileOptions& options, ops::WeightCache& weights, ModelCache& cache,
-                                 std::optional<ConvolutionChoice>& choice);
+Result<Compiled> compile_graph(const graph::Graph& prepared, const std::vector<Shape>& shapes,
+                               const CompileOptions& options, ops::WeightCache& weights, ModelCache& cache,
+                               std::optional<ConvolutionChoice>& choice);
 
 }  // namespace motet::engine

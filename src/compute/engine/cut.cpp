@@ -65,6 +65,7 @@ Result<std::optional<Cut>> lower_as_before(const std::shared_ptr<const Graph>& g
   if (steps_text(*cut.program) != tuning->steps) return std::optional<Cut>();
   cut_steps(*cut.program, tuning->survey);
   cut.total = tuning->survey.total;
+  cut.care = tuning->care;
   return std::optional<Cut>(std::move(cut));
 }
 
@@ -245,6 +246,7 @@ Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions
     }
   }
   cut_steps(*cut.program, *surveyed);
+  cut.care = care;
   cut.total = surveyed->total;
   Tuning tuning{care, std::move(lowering.parts), *std::move(surveyed), steps_text(*cut.program)};
   memo.cache.tune(memo.key(lowering), to_text(tuning));

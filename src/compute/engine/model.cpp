@@ -169,10 +169,6 @@ class LoadedModel final : public Model {
 
   // Guarded by programs_mutex_, which no one holds while compiling.
   std::mutex programs_mutex_;
-  struct Compiled {
-    ProgramPtr program;
-    bool calibrated = false;
-  };
   std::map<Key, Compiled> programs_;
 };
 
@@ -227,8 +223,7 @@ Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, 
   MOTET_ASSIGN(auto compiled,
                compile_graph(*graph, input_shapes, options, weights_, cache_, convolutions_[options.precision]));
   std::lock_guard lock(programs_mutex_);
-  return programs_.insert_or_assign(std::move(key), Compiled{std::move(compiled), options.calibrate})
-      .first->second.program;
+  return programs_.insert_or_assign(std::move(key), std::move(compiled)).first->second.program;
 }
 
 void LoadedModel::drop(const std::vector<Shape>& input_shapes) {
