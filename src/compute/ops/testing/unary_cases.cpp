@@ -72,8 +72,8 @@ const std::vector<Function>& functions() {
                                        : v > 0.5 ? v
                                                  : 0; }, -3, 3, 0},
       {"Swish", [](double v) { return v * logistic(v); }, -20, 20, 16, 1e-2},
-      {"Gelu", gelu, -9, 9, 32, 0.25},
-      {"Gelu", tanh_gelu, -9, 9, 32, 0.1, {{"approximate", std::string("tanh")}}},
+      {"Gelu", gelu, -9, 9, 32, 0.5},
+      {"Gelu", tanh_gelu, -9, 9, 32, 0.5, {{"approximate", std::string("tanh")}}},
   };
   return list;
 }
@@ -191,8 +191,8 @@ void add_unary_cases(Cases& cases) {
                .opset = 1,
                .inputs = {f32_tensor(x)},
                .expected = map(x, gelu),
-               .roundings = 16,
-               .floor = 0.1});
+               .roundings = 32,
+               .floor = 0.5});
     cases.add({.op = "QuickGelu",
                .domain = "com.microsoft",
                .opset = 1,

@@ -55,10 +55,10 @@ void unary(Unary kind, const float* x, float* y, int64_t n, float alpha, float b
       return map(x, y, n, [](float v) { return v * at_most(at_least(v * (1.0f / 6.0f) + 0.5f, 0.0f), 1.0f); });
     case Unary::kSwish: return map(x, y, n, [=](float v) { return v * sigmoid_f32(alpha * v); });
     case Unary::kGeluErf:
-      return map(x, y, n, [](float v) { return 0.5f * v * (1.0f + erf_f32(v * 0.70710678118654752f)); });
+      return map(x, y, n, [](float v) { return 0.5f * v * (1.0f + erf_for_gelu(v * 0.70710678118654752f)); });
     case Unary::kGeluTanh:
       return map(x, y, n, [](float v) {
-        return 0.5f * v * (1.0f + tanh_f32(0.79788456080286536f * (v + 0.044715f * v * v * v)));
+        return 0.5f * v * (1.0f + tanh_for_gelu(0.79788456080286536f * (v + 0.044715f * v * v * v)));
       });
     case Unary::kScaleShift: return map(x, y, n, [=](float v) { return alpha * v + beta; });
   }

@@ -86,6 +86,33 @@ TEST(Vector, FunctionsAreWithinThreeUlps) {
   }
 }
 
+TEST(Vector, GeluIsNearTheExactValue) {
+  constexpr double kErfScale = 0.70710678118654752, kTanhScale = 0.79788456080286536;
+  struct Entry {
+    Unary kind;
+    double (*exact)(double);
+    const char* name;
+  };
+  const Entry entries[] = {
+      {Unary::kGeluErf, [](double v) { return 0.5 * v * (1 + std::erf(v * kErfScale)); }, "erf"},
+      {Unary::kGeluTanh, [](double v) { return 0.5 * v * (1 + std::tanh(kTanhScale * (v + 0.044715 * v * v * v))); },
+       "tanh"}};
+  std::vector<float> x = {-1e12f, -100.0f, -0.0f, 0.0f, 1e-30f, 100.0f, 1e12f};
+  for (int i = 0; i <= 40000; ++i) x.push_back(static_cast<float>(i) * 5e-4f - 10.0f);
+  x.push_back(std::numeric_limits<float>::quiet_NaN());
+  std::vector<float> y(x.size());
+  for (const Loops* loops : every_isa()) {
+    for (const Entry& e : entries) {
+      loops->unary(e.kind, x.data(), y.data(), static_cast<int64_t>(x.size()), 0, 0);
+      for (size_t i = 0; i + 1 < x.size(); ++i) {
+        const double exact = e.exact(x[i]), allowed = x[i] > 0 ? 2.5e-7 * exact : std::abs(x[i]) < 10 ? 1e-6 : 0;
+        ASSERT_LE(std::abs(y[i] - exact), allowed) << e.name << " with " << loops->isa << " at " << x[i];
+      }
+      EXPECT_TRUE(std::isnan(y.back())) << e.name << " with " << loops->isa;
+    }
+  }
+}
+
 TEST(Vector, CuttingARangeKeepsItsBits) {
   Random random(7, "vector");
   std::vector<float> x(301), whole(301), parts(301);
