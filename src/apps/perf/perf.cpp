@@ -112,7 +112,8 @@ Result<Profile> profile_steps(Session& session, const Subject& subject, Nanos ti
       for (size_t i = 0; i < count; ++i) {
         const int64_t end = (*execution)->steps_done() + subject.program->steps()[i].slices;
         Nanos before = clock.now();
-        while ((*execution)->steps_done() < end && (*execution)->step(team) == engine::RunState::kPaused) {
+        while ((*execution)->steps_done() < end &&
+               (*execution)->step(team, device::kGoOn) == engine::RunState::kPaused) {
         }
         samples[i].push_back((clock.now() - before).seconds() * 1e6);
       }

@@ -16,7 +16,7 @@ class ScaleRun final : public engine::Run {
  public:
   ScaleRun(const float* x, float* y, size_t count, float factor) : x_(x), y_(y), count_(count), factor_(factor) {}
   bool done() const override { return done_; }
-  Status step(device::Team&) override {
+  Status step(device::Team&, const device::Stop&) override {
     done_ = true;
     for (size_t i = 0; i < count_; ++i) {
       if (x_[i] < 0) return invalid_argument("node 'scale': a negative number");

@@ -99,7 +99,7 @@ void Runner::drive(const std::shared_ptr<Run>& run) {
       team->resize(cores);
     }
     Nanos before = clock_.now();
-    engine::RunState state = run->execution->step(*team);
+    engine::RunState state = run->execution->step(*team, run->asked);
     Nanos took = clock_.now() - before;
     run->busy += took;
     step_seconds_.observe(took.seconds());

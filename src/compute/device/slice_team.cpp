@@ -19,8 +19,24 @@ void SliceTeam::select(const UnitTable& table, int first, int last) {
   table_ = first == 0 && last == table.total ? nullptr : &table;
   first_ = first;
   last_ = last;
+  stop_ = nullptr;
   stage_ = -1;
   next_ = 0;
+}
+
+void SliceTeam::select(const UnitTable& table, int first, int least, const Stop& stop) {
+  MOTET_CHECK(first >= 0 && first < least && least <= table.total, "a call reaches a unit after its first");
+  table_ = &table;
+  first_ = first;
+  last_ = table.total;
+  least_ = least;
+  stop_ = &stop;
+  stage_ = -1;
+  next_ = 0;
+}
+
+bool SliceTeam::asked_to_end(int unit) const {
+  return stop_ != nullptr && unit >= least_ && stop_->load(std::memory_order_relaxed) != 0;
 }
 
 bool SliceTeam::begin_stage() {
@@ -29,6 +45,7 @@ bool SliceTeam::begin_stage() {
   MOTET_CHECK(static_cast<size_t>(stage_) < table_->stages.size(), "a kernel has the same stages in every run");
   const UnitTable::Stage& stage = table_->stages[static_cast<size_t>(stage_)];
   next_ = stage.first;
+  if (stage.first < last_ && asked_to_end(stage.first)) last_ = stage.first;
   return stage.first < last_ && first_ < stage.first + stage.units;
 }
 
@@ -45,11 +62,18 @@ void SliceTeam::run(int parts, PartFunction f) {
   const int first = std::clamp(first_ - base, 0, parts);
   const int last = std::clamp(last_ - base, 0, parts);
   if (first >= last) return;
-  auto body = [&](int i, int) {
-    PartScope scope(first + i, parts);
-    f(first + i, parts);
+  // Cores take parts in turn: none waits for another before the region's end, and what was taken is run.
+  std::atomic<int> next{first};
+  auto body = [&](int, int) {
+    while (!asked_to_end(base + next.load(std::memory_order_relaxed))) {
+      const int part = next.fetch_add(1, std::memory_order_relaxed);
+      if (part >= last) return;
+      PartScope scope(part, parts);
+      f(part, parts);
+    }
   };
-  cores_.run(last - first, PartFunction(body));
+  cores_.run(std::min(last - first, cores_.width()), PartFunction(body));
+  if (const int taken = next.load(std::memory_order_relaxed); taken < last) last_ = base + taken;
 }
 
 SurveyTeam::SurveyTeam(int parts, const Clock& clock) : parts_(parts), clock_(clock), stage_began_(clock.now()) {}

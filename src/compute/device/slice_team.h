@@ -37,6 +37,12 @@ class SliceTeam final : public Team {
   void select_all() { table_ = nullptr; }
   // The next call runs units [first, last). REQUIRES: 0 <= first < last <= table.total; `table` outlives the call.
   void select(const UnitTable& table, int first, int last);
+  // The next call runs units from `first` on: to the last, or until `stop` asks, but unit `least` is reached. Its cores
+  // take one unit after another, in order, so that those which were run are [first, reached()). REQUIRES: 0 <= first <
+  // least <= table.total; `table` and `stop` outlive the call.
+  void select(const UnitTable& table, int first, int least, const Stop& stop);
+  // The unit after the last that the call ran.
+  int reached() const { return last_; }
 
   int width() const override { return parts_; }
   bool begin_stage() override;
@@ -44,11 +50,16 @@ class SliceTeam final : public Team {
   bool concurrent(int parts) const override { return table_ == nullptr && cores_.concurrent(parts); }
 
  private:
+  // True if the call should end before `unit`.
+  bool asked_to_end(int unit) const;
+
   Team& cores_;
   const int parts_;
   const UnitTable* table_ = nullptr;  // null: all units
   int first_ = 0;
   int last_ = 0;
+  int least_ = 0;
+  const Stop* stop_ = nullptr;  // null: none asks
   int stage_ = -1;
   int next_ = 0;  // unit with which the next region begins
 };

@@ -93,6 +93,53 @@ TEST(SliceTeam, PartsKeepTheirNumbersOnAnyCores) {
   });
 }
 
+TEST(SliceTeam, ACallThatIsAskedToEndHasRunAllUnitsBeforeWhereItEnds) {
+  auto pool = make_test_pool(2);
+  OnWorker lead(*pool, 0, [&] {
+    auto cores = PoolTeam::create(*pool, 0, pool->cores());
+    for (int ask_at = 0; ask_at < 24; ++ask_at) {
+      for (int width : {1, 2}) {
+        Team& on = width == 1 ? Team::serial() : *cores;
+        SliceTeam team(on, 24);
+        UnitTable table{.stages = {{.first = 0, .units = 24, .serial = false}}, .total = 24};
+        std::array<std::atomic<int>, 24> hits{};
+        Stop stop{0};
+        auto part = [&](int i, int) {
+          hits[static_cast<size_t>(i)].fetch_add(1);
+          if (i == ask_at) stop.store(1);
+        };
+        constexpr int kLeast = 8;
+        team.select(table, 2, kLeast, stop);
+        team.run(24, PartFunction(part));
+        const int reached = team.reached();
+        EXPECT_GE(reached, kLeast);
+        if (ask_at < 2) EXPECT_EQ(reached, 24) << "none asked";
+        if (width == 1 && ask_at >= 2) EXPECT_EQ(reached, std::max(kLeast, ask_at + 1));
+        for (int i = 0; i < 24; ++i) EXPECT_EQ(hits[static_cast<size_t>(i)].load(), i >= 2 && i < reached ? 1 : 0);
+        if (reached == 24) continue;
+        team.select(table, reached, reached + 1, kGoOn);
+        team.run(24, PartFunction(part));
+        EXPECT_EQ(team.reached(), 24);
+        for (int i = 2; i < 24; ++i) EXPECT_EQ(hits[static_cast<size_t>(i)].load(), 1);
+      }
+    }
+  });
+}
+
+TEST(SliceTeam, ACallMayEndBetweenStages) {
+  const UnitTable table = table_of(3);
+  Done whole, done;
+  SliceTeam all(Team::serial(), 3);
+  work(all, whole);
+  SliceTeam team(Team::serial(), 3);
+  for (int first = 0; first < table.total; first = team.reached()) {
+    team.select(table, first, first + 1, kAtOnce);
+    work(team, done);
+    EXPECT_EQ(team.reached(), first + 1);
+  }
+  EXPECT_EQ(done, whole);
+}
+
 TEST(SliceTeam, BarriersAreFoundWithoutThreads) {
   SteadyClock clock;
   for (bool barrier : {false, true}) {

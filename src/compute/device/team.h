@@ -3,6 +3,7 @@
 // a region asked for n threads runs its n parts on however many cores the team has.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
@@ -25,6 +26,11 @@ class PartFunction {
   void (*call_)(void*, int, int);
   void* object_;
 };
+
+// What a call that may go on looks at between units: any value but 0 asks it to end.
+using Stop = std::atomic<unsigned>;
+inline const Stop kAtOnce{1};  // ends as early as it may
+inline const Stop kGoOn{0};    // never asks
 
 class Team {
  public:

@@ -2,7 +2,6 @@
 // Built by lowering, then immutable; executions read it from any thread.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -54,41 +53,13 @@ struct Branch {
   std::vector<StepOperand> inputs[2];         // what each program's inputs are here
 };
 
-// By how much a step's calls take longer on several cores, which share memory and heat, than the survey predicts from
-// one. Learnt as they run, quickly upwards. Any thread.
-class Pace {
- public:
-  Pace() = default;
-  Pace(const Pace& other) : percent_(other.percent_.load(std::memory_order_relaxed)) {}
-  Pace& operator=(const Pace& other) {
-    percent_.store(other.percent_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    return *this;
-  }
-  // The part of `quantum` that a call may take by prediction.
-  Nanos within(Nanos quantum) const;
-  void learn(Nanos predicted, Nanos took) const;
-
- private:
-  static constexpr int kAsPredicted = 100, kMost = 300;
-  mutable std::atomic<int> percent_{kAsPredicted};
-};
-
 // How a step's kernel is cut (survey.h). Empty where it is run whole.
 struct Slices {
   device::UnitTable units;
   std::vector<Nanos> before;  // predicted time of the units before each, and of all: total + 1 entries
   std::vector<int> ends;      // unit after the last of each slice, ascending; the last is units.total
-  Pace pace;                  // of calls on several cores
 
   bool whole() const { return ends.size() < 2; }
-  // Where a call ends that begins at unit `first` on `width` cores: on one core after one slice; on more, after as many
-  // as fit the quantum and keep the cores busiest, at least one. REQUIRES: !whole(), first is 0 or the end of a slice
-  // but the last.
-  struct Reach {
-    int last = 0;
-    Nanos predicted;  // of the busiest core
-  };
-  Reach reach(int first, int width, Nanos quantum) const;
 };
 
 struct Step {

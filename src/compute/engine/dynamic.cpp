@@ -241,7 +241,7 @@ void DynamicProgram::calibrate() {
     DynamicRun run(*this, in, out);
     Nanos longest, begin = clock.now(), last = begin;
     while (!run.done()) {
-      if (!run.step(device::Team::serial()).ok()) return;
+      if (!run.step(device::Team::serial(), device::kGoOn).ok()) return;
       Nanos now = clock.now();
       longest = std::max(longest, now - last);
       last = now;

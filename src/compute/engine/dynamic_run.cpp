@@ -85,7 +85,7 @@ Error DynamicRun::fault(const graph::Graph& graph, const Node& node, const Error
   return {error.code, "node '" + name + "' (" + node.op + "): " + error.message};
 }
 
-Status DynamicRun::step(device::Team& team) {
+Status DynamicRun::step(device::Team& team, const device::Stop&) {
   MOTET_CHECK(!done(), "a step after the last");
   Frame& frame = top();
   if (frame.next < frame.body->steps.size()) MOTET_RETURN_IF_ERROR(run_step(team));

@@ -17,7 +17,7 @@ class DynamicRun final : public Run {
   DynamicRun(const DynamicProgram& program, std::vector<std::byte*> inputs, std::vector<std::byte*> outputs);
 
   bool done() const override { return frames_.empty(); }
-  Status step(device::Team& team) override;
+  Status step(device::Team& team, const device::Stop& stop) override;
   int64_t steps_done() const override { return done_; }
   Tensor take_output(size_t port) override { return std::move(results_[port]); }
 

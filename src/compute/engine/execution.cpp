@@ -42,20 +42,21 @@ class BatchExecution final : public Execution {
   Status prepare();
 
   RunState run(device::Team& team) override;
-  RunState step(device::Team& team) override;
-  void request_pause() override { pause_.store(true, std::memory_order_release); }
+  RunState step(device::Team& team, const device::Stop& stop) override;
+  void request_pause() override { asked_.fetch_or(kPause, std::memory_order_release); }
   void request_kill() override {
-    kill_.store(true, std::memory_order_release);
+    asked_.fetch_or(kKill, std::memory_order_release);
     std::lock_guard lock(run_mutex_);
     if (run_) run_->cancel();
   }
-  void clear_pause() override { pause_.store(false, std::memory_order_release); }
+  void clear_pause() override { asked_.fetch_and(~kPause, std::memory_order_release); }
   int64_t steps_done() const override { return done_.load(std::memory_order_acquire); }
   int64_t steps_total() const override { return total_; }
   const Error& failure() const override;
   Tensor output(size_t query, size_t output) const override;
 
  private:
+  bool killed() const { return (asked_.load(std::memory_order_acquire) & kKill) != 0; }
   Tensor taken_of(size_t query, size_t output) const;
   Status check_queries();
   Status check_parts();
@@ -91,7 +92,8 @@ class BatchExecution final : public Execution {
   Error failure_;
 
   // Synchronise themselves.
-  std::atomic<bool> pause_{false}, kill_{false};
+  static constexpr unsigned kPause = 1, kKill = 2;
+  device::Stop asked_{0};
   std::atomic<int64_t> done_{0};
 };
 
@@ -224,7 +226,7 @@ void BatchExecution::begin_part() {
   auto run = program.start(arena_->data(), std::move(inputs), std::move(outputs));
   std::lock_guard lock(run_mutex_);
   run_ = std::move(run);
-  if (kill_.load(std::memory_order_acquire)) run_->cancel();
+  if (killed()) run_->cancel();
 }
 
 bool BatchExecution::shares_rows() const {
@@ -262,14 +264,14 @@ Status BatchExecution::end_part() {
   return {};
 }
 
-RunState BatchExecution::step(device::Team& team) {
+RunState BatchExecution::step(device::Team& team, const device::Stop& stop) {
   if (last_ != RunState::kPaused) return last_;
-  if (kill_.load(std::memory_order_acquire)) return last_ = RunState::kKilled;
+  if (killed()) return last_ = RunState::kKilled;
   if (!run_) begin_part();
   if (!run_->done()) {
-    Status status = run_->step(team);
+    Status status = run_->step(team, stop);
     if (!status.ok()) {
-      if (kill_.load(std::memory_order_acquire)) return last_ = RunState::kKilled;
+      if (killed()) return last_ = RunState::kKilled;
       failure_ = status.error();
       return last_ = RunState::kFailed;
     }
@@ -286,8 +288,8 @@ RunState BatchExecution::step(device::Team& team) {
 
 RunState BatchExecution::run(device::Team& team) {
   while (last_ == RunState::kPaused) {
-    if (pause_.load(std::memory_order_acquire) && !kill_.load(std::memory_order_acquire)) return RunState::kPaused;
-    step(team);
+    if (asked_.load(std::memory_order_acquire) == kPause) return RunState::kPaused;
+    step(team, asked_);
   }
   return last_;
 }

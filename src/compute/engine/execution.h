@@ -41,11 +41,11 @@ class Execution {
                                                    bool batched);
   virtual ~Execution() = default;
 
-  // Runs steps on `team` until the end, or until asked to pause or die; the flag is read between steps. May be called
-  // again after kPaused, from another thread and with another team.
+  // Runs steps on `team` until the end, or until asked to pause or die; the flag is read between units of a slice. May
+  // be called again after kPaused, from another thread and with another team.
   virtual RunState run(device::Team& team) = 0;
-  // Exactly one step (tests, fake device); kPaused unless it was the last.
-  virtual RunState step(device::Team& team) = 0;
+  // One step, and what follows it within its op as long as `stop` does not ask to end; kPaused unless it was the last.
+  virtual RunState step(device::Team& team, const device::Stop& stop = device::kAtOnce) = 0;
 
   virtual void request_pause() = 0;
   virtual void request_kill() = 0;

@@ -96,7 +96,7 @@ class ForeignProgramRun final : public Run {
         outputs_(views_of(step_->outputs(), outputs)) {}
 
   bool done() const override { return done_; }
-  Status step(device::Team& team) override {
+  Status step(device::Team& team, const device::Stop&) override {
     done_ = true;
     MOTET_ASSIGN(std::unique_ptr<ForeignRun> run, step_->start(inputs_, outputs_, team));
     {

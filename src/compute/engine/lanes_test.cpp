@@ -92,7 +92,7 @@ TEST(Lanes, RunAtOnceEachOnACoreOfItsOwn) {
   (*pool)->submit(0, {[](void* argument) {
                         auto& j = *static_cast<Job*>(argument);
                         auto team = device::PoolTeam::create(j.pool, 0, j.pool.cores());
-                        EXPECT_TRUE(j.runner.step(*team).ok());
+                        EXPECT_TRUE(j.runner.step(*team, device::kAtOnce).ok());
                         j.done.set_value();
                       },
                       &job});

@@ -21,8 +21,9 @@ class Run {
  public:
   virtual ~Run() = default;
   virtual bool done() const = 0;
-  // Runs the next step: what is not interrupted. An Error is a fault of the data, naming the node. REQUIRES: !done().
-  virtual Status step(device::Team& team) = 0;
+  // Runs the next step, what is not interrupted, and goes on within its op as long as `stop` does not ask it to end. An
+  // Error is a fault of the data, naming the node. REQUIRES: !done().
+  virtual Status step(device::Team& team, const device::Stop& stop) = 0;
   // Steps done so far, of Runnable::longest_path(); those of a branch not taken count as done when it ends.
   virtual int64_t steps_done() const = 0;
   // Output `port`, where the program does not know its extents beforehand (an extent of -1 in outputs()); owns its

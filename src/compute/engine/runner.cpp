@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "compute/device/region.h"
 #include "compute/device/slice_team.h"
 
@@ -53,50 +52,6 @@ int64_t CompiledProgram::longest_path() const {
     if (step.branch) steps += std::max(step.branch->taken[0]->longest_path(), step.branch->taken[1]->longest_path());
   }
   return steps;
-}
-
-Nanos Pace::within(Nanos quantum) const {
-  constexpr int64_t kMarginPercent = 90;
-  return quantum == kNever ? quantum : Nanos(quantum.value * kMarginPercent / percent_.load(std::memory_order_relaxed));
-}
-
-void Pace::learn(Nanos predicted, Nanos took) const {
-  if (predicted <= Nanos(0)) return;
-  const int before = percent_.load(std::memory_order_relaxed);
-  const auto now = static_cast<int>(std::clamp<int64_t>(took.value * 100 / predicted.value, kAsPredicted, kMost));
-  percent_.store(before + (now - before) / (now > before ? 2 : 8), std::memory_order_relaxed);
-}
-
-Slices::Reach Slices::reach(int first, int width, Nanos quantum) const {
-  auto time_to = [&](int unit) { return before[static_cast<size_t>(unit)] - before[static_cast<size_t>(first)]; };
-  if (width == 1) {  // a slice is as long as it may be there
-    auto end = std::upper_bound(ends.begin(), ends.end(), first);
-    MOTET_CHECK(end != ends.end(), "a slice begins before the last unit");
-    return {*end, time_to(*end)};
-  }
-  // Core c gets units c, c + width, ... of the call. Of the slices' ends within the quantum, the one at which the cores
-  // are busiest.
-  constexpr Nanos kFork(5000);
-  const Nanos limit = pace.within(quantum);
-  std::vector<Nanos> cores(static_cast<size_t>(width));
-  Nanos longest;
-  Reach best;
-  double busiest = 0;
-  auto end = std::upper_bound(ends.begin(), ends.end(), first);
-  for (int unit = first; end != ends.end(); ++unit) {
-    Nanos& core = cores[static_cast<size_t>((unit - first) % width)];
-    core += before[static_cast<size_t>(unit) + 1] - before[static_cast<size_t>(unit)];
-    if (best.last > 0 && core > std::max(limit, best.predicted)) break;
-    longest = std::max(longest, core);
-    if (unit + 1 != *end) continue;
-    ++end;
-    const double busy = static_cast<double>(time_to(unit + 1).value) / static_cast<double>((longest + kFork).value);
-    if (busy < busiest) continue;
-    busiest = busy;
-    best = {unit + 1, longest};
-  }
-  MOTET_CHECK(best.last > first, "a slice begins before the last unit");
-  return best;
 }
 
 namespace {
@@ -239,7 +194,8 @@ void Runner::skip_step() {
   settle();
 }
 
-Runner::Call Runner::call(const Frame& frame, const Lane& lane, Cursor& cursor, device::Team& team) const {
+Runner::Call Runner::call(const Frame& frame, const Lane& lane, Cursor& cursor, device::Team& team,
+                          const device::Stop& stop) const {
   const auto index = static_cast<size_t>(lane[cursor.at]);
   const Step& step = frame.program->body[index];
   const StepInfo& info = frame.program->infos[index];
@@ -254,13 +210,11 @@ Runner::Call Runner::call(const Frame& frame, const Lane& lane, Cursor& cursor, 
   }
   const Slices& slices = step.slices;
   const int first = cursor.unit;
-  const int width = team.width();
-  const auto [last, busiest] = slices.reach(first, width, frame.program->quantum);
-  own.select(slices.units, first, last);
-  const SteadyClock clock;
-  const Nanos began = width > 1 ? clock.now() : Nanos(0);
+  const auto end = std::upper_bound(slices.ends.begin(), slices.ends.end(), first);
+  MOTET_CHECK(end != slices.ends.end(), "a call begins before the last unit");
+  own.select(slices.units, first, *end, stop);
   result.status = run_kernel(step, info, frame.addresses, own);
-  if (width > 1) slices.pace.learn(busiest, clock.now() - began);
+  const int last = own.reached();
   for (int end : slices.ends) result.done += end > first && end <= last ? 1 : 0;
   result.predicted = slices.before[static_cast<size_t>(last)] - slices.before[static_cast<size_t>(first)];
   cursor.unit = last;
@@ -274,7 +228,7 @@ void Runner::run_lanes(const Frame& frame, std::vector<Cursor>& cursors, LaneWor
   Nanos spent;
   for (size_t i : work.lanes) {
     while (cursors[i].at < lanes[i].size()) {
-      Call result = call(frame, lanes[i], cursors[i], device::Team::serial());
+      Call result = call(frame, lanes[i], cursors[i], device::Team::serial(), device::kAtOnce);
       work.done += result.done;
       work.status = std::move(result.status);
       spent += result.predicted;
@@ -318,7 +272,7 @@ Status Runner::step_lanes(Frame& frame, std::span<const size_t> open, device::Te
   return status;
 }
 
-Status Runner::step(device::Team& team) {
+Status Runner::step(device::Team& team, const device::Stop& stop) {
   MOTET_CHECK(!done(), "a step after the last");
   Frame& frame = frames_.back();
   const size_t lane = next_lane();
@@ -339,7 +293,7 @@ Status Runner::step(device::Team& team) {
   if (open.size() > 1) {
     status = step_lanes(frame, open, team);
   } else {
-    Call result = call(frame, lanes[lane], frame.lanes[lane], team);
+    Call result = call(frame, lanes[lane], frame.lanes[lane], team, stop);
     done_ += result.done;
     status = std::move(result.status);
   }

@@ -18,9 +18,9 @@ class Runner final : public Run {
          std::vector<std::byte*> outputs);
 
   bool done() const override { return frames_.empty(); }
-  // As many slices of the next op as fit the quantum; where a stage has several lanes left and the team several cores,
-  // as many slices of several lanes, each lane on a core of its own.
-  Status step(device::Team& team) override;
+  // A slice of the next op, and the ones after it as long as `stop` does not ask; where a stage has several lanes left
+  // and the team several cores, as many slices of several lanes as fit the quantum, each lane on a core of its own.
+  Status step(device::Team& team, const device::Stop& stop) override;
   int64_t steps_done() const override { return done_; }
   Tensor take_output(size_t port) override;
 
@@ -63,14 +63,14 @@ class Runner final : public Run {
   void settle();
   // The first lane that has steps left.
   size_t next_lane() const;
-  // Runs one call of the step at `cursor`, as wide as `team`, and moves the cursor; the slices that this did, and the
-  // time predicted for them.
+  // Runs one call of the step at `cursor`, as wide as `team`, and moves the cursor: one slice, or what follows it too
+  // as long as `stop` does not ask; the slices that this ended, and the time predicted for it.
   struct Call {
     Status status;
     int64_t done = 0;
     Nanos predicted;
   };
-  Call call(const Frame& frame, const Lane& lane, Cursor& cursor, device::Team& team) const;
+  Call call(const Frame& frame, const Lane& lane, Cursor& cursor, device::Team& team, const device::Stop& stop) const;
   Status step_lanes(Frame& frame, std::span<const size_t> open, device::Team& team);
   void run_lanes(const Frame& frame, std::vector<Cursor>& cursors, LaneWork& work) const;
 

@@ -1,4 +1,4 @@
-// Slices of steps: how far a call goes, and kernels that do not bear slicing.
+// Slices of steps: kernels that do not bear slicing.
 #include <gtest/gtest.h>
 
 #include "compute/engine/runner.h"
@@ -12,42 +12,6 @@ void GOMP_barrier();
 
 namespace motet::engine {
 namespace {
-
-Slices even(int units, int per_slice, Nanos unit) {
-  Slices slices;
-  slices.units = {.stages = {{.first = 0, .units = units, .serial = false}}, .total = units};
-  for (int u = 0; u <= units; ++u) slices.before.push_back(unit * u);
-  for (int u = per_slice; u < units; u += per_slice) slices.ends.push_back(u);
-  slices.ends.push_back(units);
-  return slices;
-}
-
-TEST(Slices, ACallTakesWhatFitsTheQuantumAtItsWidth) {
-  Slices slices = even(12, 2, Nanos(400));  // slices of 800
-  EXPECT_EQ(slices.reach(0, 1, Nanos(1000)).last, 2);
-  EXPECT_EQ(slices.reach(10, 1, Nanos(1000)).last, 12);
-  const Nanos unit = Nanos::from_micros(200), quantum = Nanos::from_millis(1);
-  Slices longer = even(12, 2, unit);  // slices of 0.4 ms
-  EXPECT_EQ(longer.reach(0, 2, quantum).last, 8) << "four units on each core: the rest of the quantum is margin";
-  EXPECT_EQ(longer.reach(8, 2, quantum).last, 12);
-  EXPECT_EQ(longer.reach(0, 4, quantum).last, 12);
-  EXPECT_EQ(even(12, 1, unit).reach(0, 3, quantum).last, 12);
-  EXPECT_EQ(even(4, 1, unit * 3).reach(0, 2, quantum).last, 2) << "one unit on each core";
-  EXPECT_EQ(even(9, 1, unit * 2).reach(0, 2, quantum).last, 4) << "not five, which would leave a core idle";
-  EXPECT_EQ(slices.reach(0, 4, Nanos(1)).last, 4) << "at least one slice, and what runs beside it";
-}
-
-TEST(Slices, CallsOnSeveralCoresGetShorterWhereTheyTookLonger) {
-  const Nanos quantum = Nanos::from_millis(1);
-  Slices slices = even(40, 4, Nanos::from_micros(100));
-  EXPECT_EQ(slices.reach(0, 2, quantum).last, 16);
-  EXPECT_EQ(slices.reach(0, 2, quantum).predicted, Nanos::from_micros(800));
-  for (int call = 0; call < 20; ++call) slices.pace.learn(Nanos::from_micros(100), Nanos::from_micros(150));
-  EXPECT_EQ(slices.reach(0, 2, quantum).last, 12);
-  EXPECT_EQ(slices.reach(0, 1, quantum).last, 4) << "one core is as it was surveyed";
-  for (int call = 0; call < 200; ++call) slices.pace.learn(Nanos::from_micros(100), Nanos::from_micros(50));
-  EXPECT_GE(slices.reach(0, 2, quantum).last, 16);
-}
 
 // Fills its output with ones, having wiped it outside the region: every slice wipes what the ones before it left.
 class Wiping final : public ops::Kernel {
