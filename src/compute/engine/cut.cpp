@@ -36,7 +36,7 @@ std::map<std::string, int> corrected_parts(const CompiledProgram& program, const
         parts.merge(corrected_parts(*step.branch->taken[side], surveyed.sides[side], timed));
     if (step.branch) continue;
     if (surveyed.barrier && step.parts > 1) parts[step.key] = 1;
-    if (!timed || surveyed.barrier || !surveyed.sliceable || surveyed.units.total < step.parts) continue;
+    if (!timed || surveyed.barrier || step.kernel->meets_barriers() || !surveyed.sliceable || surveyed.units.total < step.parts) continue;
     const Nanos longest = longest_unit(surveyed);
     if (longest <= program.quantum) continue;
     int times_more = static_cast<int>(longest.value * 2 / std::max<int64_t>(1, program.quantum.value)) + 1;

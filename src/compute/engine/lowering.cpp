@@ -521,7 +521,8 @@ Result<ops::Planned> Lowering::plan(int index, const Node& node, Operands& opera
                              .winograd = options_.all_winograd || options_.winograd.contains(step.key),
                              .weights = options_.weights,
                              .choices = options_.choices,
-                             .lowered = lowered};
+                             .lowered = lowered,
+                             .cores = options_.max_width};
     auto known = options_.parts.find(step.key);
     const int pieces = known == options_.parts.end() ? 1 : known->second.pieces;
     auto planned = can_piece(request, pieces) ? plan_pieces(request, pieces) : ops::plan_kernel(request);

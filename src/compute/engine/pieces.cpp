@@ -39,6 +39,7 @@ class Pieces final : public ops::Kernel {
   int output_in_place_of(size_t output) const override { return kernel_->output_in_place_of(output); }
   bool must_be_in_place() const override { return kernel_->must_be_in_place(); }
   size_t packed_bytes() const override { return kernel_->packed_bytes(); }
+  bool meets_barriers() const override { return kernel_->meets_barriers(); }
   double flops() const override { return kernel_->flops() * pieces_; }
 
  private:
@@ -87,7 +88,8 @@ Result<ops::Planned> plan_pieces(const ops::NodeRequest& request, int pieces) {
                          .winograd = request.winograd,
                          .weights = request.weights,
                          .choices = request.choices,
-                         .lowered = request.lowered};
+                         .lowered = request.lowered,
+                         .cores = request.cores};
   MOTET_ASSIGN(ops::Planned planned, ops::plan_kernel(piece));
   planned.kernel = std::make_unique<Pieces>(std::move(planned.kernel), pieces, std::move(batched));
   return planned;

@@ -186,10 +186,10 @@ void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runn
 
 void cut_step(Step& step, StepInfo& info, const StepSurvey& surveyed, Nanos quantum) {
   info.predicted = info.longest_slice = surveyed.total;
-  info.barrier = surveyed.barrier;
+  info.barrier = surveyed.barrier || step.kernel->meets_barriers();
   step.slices = {};
   const device::UnitTable& units = surveyed.units;
-  if (surveyed.barrier || !surveyed.sliceable || units.total < 2 || surveyed.total <= quantum) return;
+  if (info.barrier || !surveyed.sliceable || units.total < 2 || surveyed.total <= quantum) return;
   Slices slices{.units = units, .before = {Nanos(0)}, .ends = {}};
   int begin = 0;
   for (int u = 0; u < units.total; ++u) {

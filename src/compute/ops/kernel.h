@@ -55,6 +55,9 @@ struct NodeRequest {
   // True when the compiler chose bf16 for operands of an f32 node: whoever could only widen them refuses, since f32
   // would be faster. Constants are f32 still.
   bool lowered = false;
+  int cores = 1;  // that the kernel will run on, at most
+  // True where every part of a region will have a thread of its own, so that parts may wait for one another.
+  bool together = false;
 };
 
 // Where a kernel's operands are while it runs.
@@ -111,6 +114,9 @@ class Kernel {
   virtual bool must_be_in_place() const { return false; }
   // Bytes of packed weights it holds beside the constants.
   virtual size_t packed_bytes() const { return 0; }
+  // True if parts of its regions wait for one another: it runs whole, on as many cores as one of its forms was made
+  // for, and is never cut.
+  virtual bool meets_barriers() const { return false; }
   // Floating-point operations of one run.
   virtual double flops() const { return 0; }
 };

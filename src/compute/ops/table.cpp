@@ -36,6 +36,8 @@ template <PlanFunction plan>
 constexpr Implementation kOwn{"own", plan};
 template <PlanFunction plan>
 constexpr Implementation kOnednn{"onednn", plan};
+template <PlanFunction plan>
+constexpr Implementation kOnednnWidths{"onednn", onednn::plan_for_widths<plan>};
 
 constexpr std::string_view kOnnx = "", kMicrosoft = "com.microsoft", kMotet = "motet";
 
@@ -125,14 +127,16 @@ constexpr Row kBinaryRows[] = {
 
 constexpr Row kLinearRows[] = {
     {kOnnx, "AveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_average_pool>}},
-    {kOnnx, "Conv", {kOnednn<onednn::plan_convolution>, kComputing<plan_conv>}},
-    {kOnnx, "ConvTranspose", {kOnednn<onednn::plan_deconvolution>, kComputing<plan_conv_transpose>}},
-    {kOnnx, "Gemm", {kFewRowsProduct, kTiles, kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_gemm>}},
+    {kOnnx, "Conv", {kOnednnWidths<onednn::plan_convolution>, kComputing<plan_conv>}},
+    {kOnnx, "ConvTranspose", {kOnednnWidths<onednn::plan_deconvolution>, kComputing<plan_conv_transpose>}},
+    {kOnnx, "Gemm", {kFewRowsProduct, kTiles, kOnednnGrid, kOnednnWidths<onednn::plan_matmul>, kComputing<plan_gemm>}},
     {kOnnx, "GlobalAveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
     {kOnnx, "GlobalLpPool", {kComputing<plan_global_pool>}},
     {kOnnx, "GlobalMaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},
     {kOnnx, "LpPool", {kComputing<plan_lp_pool>}},
-    {kOnnx, "MatMul", {kFewRowsProduct, kTiles, kOnednnGrid, kOnednn<onednn::plan_matmul>, kComputing<plan_matmul>}},
+    {kOnnx,
+     "MatMul",
+     {kFewRowsProduct, kTiles, kOnednnGrid, kOnednnWidths<onednn::plan_matmul>, kComputing<plan_matmul>}},
     {kOnnx, "MaxPool", {kOnednn<onednn::plan_pooling>, kComputing<plan_max_pool>}},
 };
 
@@ -186,11 +190,11 @@ constexpr Row kQuantRows[] = {
     {kOnnx, "DequantizeLinear", {kOwn<plan_dequantize_tensor>, kComputing<plan_dequantize>}},
     {kOnnx, "DynamicQuantizeLinear", {kMoving<plan_dynamic_quantize>}},
     {kOnnx, "MatMulInteger", {kMoving<plan_integer_product>}},
-    {kOnnx, "QLinearConv", {kOnednn<onednn::plan_quantized_convolution>, {"reference", plan_qlinear_conv}}},
-    {kOnnx, "QLinearMatMul", {kOnednn<onednn::plan_quantized_product>, {"reference", plan_qlinear_product}}},
+    {kOnnx, "QLinearConv", {kOnednnWidths<onednn::plan_quantized_convolution>, {"reference", plan_qlinear_conv}}},
+    {kOnnx, "QLinearMatMul", {kOnednnWidths<onednn::plan_quantized_product>, {"reference", plan_qlinear_product}}},
     {kOnnx, "QuantizeLinear", {kOwn<plan_quantize_tensor>, kComputing<plan_quantize>}},
     {kMicrosoft, "DequantizeLinear", {kOwn<plan_dequantize_tensor>, kComputing<plan_dequantize>}},
-    {kMicrosoft, "QGemm", {kOnednn<onednn::plan_quantized_product>, {"reference", plan_qlinear_product}}},
+    {kMicrosoft, "QGemm", {kOnednnWidths<onednn::plan_quantized_product>, {"reference", plan_qlinear_product}}},
     {kMicrosoft, "QLinearAdd", {kOwn<plan_qlinear_binary>}},
     {kMicrosoft, "QLinearGlobalAveragePool", {kOwn<plan_qlinear_global_pool>}},
     {kMicrosoft, "QLinearMul", {kOwn<plan_qlinear_binary>}},

@@ -205,8 +205,8 @@ void PrimitiveKernel::run(const KernelArgs& args, device::Team& team) const {
 bool is_slow(const std::string& implementation) { return implementation.find("ref") != std::string::npos; }
 
 bool has_barriers(const std::string& implementation) {
-  // Found by counting GOMP_barrier calls: only the classic gemm (not brgemm) splits K over threads that wait for one
-  // another.
+  // Found by counting GOMP_barrier calls: only the classic gemm (not brgemm), where its threads share what they have
+  // packed. Where they split K they wait without a call, so that running parts one after another to count may hang.
   size_t at = implementation.find("gemm");
   return at != std::string::npos && (at < 2 || implementation.compare(at - 2, 2, "br") != 0);
 }

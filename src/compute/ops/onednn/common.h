@@ -131,7 +131,8 @@ Result<KernelPtr> guarded(F&& plan) {
 
 // True for the reference implementations inside oneDNN, which are slower than ours.
 bool is_slow(const std::string& implementation);
-// True for implementations that wait for one another inside a parallel region (GOMP_barrier), which parts must not do.
+// True for implementations whose threads may wait for one another inside a parallel region, by GOMP_barrier or spinning,
+// which parts must not do.
 bool has_barriers(const std::string& implementation);
 
 // How a node's fused post-ops are carried out.
@@ -174,12 +175,12 @@ class PartsScope {
 };
 
 // Creates a primitive description with as many parts as `width`, or with one part if the implementation that oneDNN
-// picked uses barriers. The primitive is to be made and added before the next call.
+// picked uses barriers and the parts will not run together. The primitive is to be made and added before the next call.
 template <class F>
-auto with_width(int width, F&& make) -> decltype(make()) {
+auto with_width(int width, F&& make, bool together = false) -> decltype(make()) {
   set_parts(width);
   auto description = make();
-  if (width > 1 && has_barriers(description.impl_info_str())) {
+  if (width > 1 && !together && has_barriers(description.impl_info_str())) {
     set_parts(1);
     description = make();
   }

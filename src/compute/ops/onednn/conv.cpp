@@ -158,10 +158,12 @@ Result<KernelPtr> build(const Problem& p, const Choice& choice, Describe describ
   if (choice.fused) {
     MOTET_ASSIGN(fused, fuse(request.node.post_ops));
   }
-  auto description = with_width(request.max_width, [&] { return describe_op(p, choice, attributes(fused.ops)); });
+  auto description =
+      with_width(request.max_width, [&] { return describe_op(p, choice, attributes(fused.ops)); }, request.together);
   std::string name = description.impl_info_str();
   if (is_slow(name) || (!choice.anything && has_barriers(name))) return unsupported("only oneDNN's own " + name);
 
+  const int parts = current_parts();
   auto kernel = std::make_unique<PrimitiveKernel>(request.inputs.size(), request.outputs.size());
   kernel->set_name(name);
   kernel->set_flops(p.flops);
@@ -179,7 +181,7 @@ Result<KernelPtr> build(const Problem& p, const Choice& choice, Describe describ
   Desc wanted_source = description.src_desc();
   Operand source = source_operand(*kernel, p, wanted_source);
   Operand weights = weights_operand(*kernel, p, description.weights_desc());
-  set_parts(has_barriers(name) ? 1 : request.max_width);
+  set_parts(parts);
   std::vector<Binding> bindings = {{DNNL_ARG_SRC, source, wanted_source},
                                    {DNNL_ARG_WEIGHTS, weights, description.weights_desc()},
                                    {DNNL_ARG_DST, result, destination}};

@@ -193,13 +193,16 @@ Result<KernelPtr> build(const Convolution& c, bool channels_last) {
   // the sums outside of it: a run that goes on in a later slice would clear them and not sum again. One part has no
   // slices.
   const int width = c.native_zero ? 1 : request.max_width;
-  auto description = with_width(width, [&] {
-    dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_inference, algorithm::convolution_direct, side(x),
-                                         any_layout(c.plain.dims(), DType::kI8), bias, side(y), c.window.strides,
-                                         c.window.dilations, c.window.pad_begin, c.window.pad_end);
-    return dnnl::convolution_forward::primitive_desc(
-        desc, quantized_attributes(c.fused, c.parameters, 1 << 1, c.native_zero), cpu_engine());
-  });
+  auto description = with_width(
+      width,
+      [&] {
+        dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_inference, algorithm::convolution_direct, side(x),
+                                             any_layout(c.plain.dims(), DType::kI8), bias, side(y), c.window.strides,
+                                             c.window.dilations, c.window.pad_begin, c.window.pad_end);
+        return dnnl::convolution_forward::primitive_desc(
+            desc, quantized_attributes(c.fused, c.parameters, 1 << 1, c.native_zero), cpu_engine());
+      },
+      request.together);
   std::string name = description.impl_info_str();
   // The last resort may be slow: nothing of ours is faster.
   if (channels_last && (is_slow(name) || has_barriers(name))) return unsupported("only oneDNN's own " + name);
@@ -305,10 +308,14 @@ Result<KernelPtr> plan_quantized_product(const NodeRequest& request) {
   add_to_bias(parameters, weights);
   return guarded([&]() -> Result<KernelPtr> {
     Desc bias = row_major({1, p.right[1]});
-    auto description = with_width(request.max_width, [&] {
-      dnnl::matmul::desc desc(p.left, any_layout(p.right, DType::kI8), bias, p.destination);
-      return dnnl::matmul::primitive_desc(desc, quantized_attributes(fused, parameters, 1 << 1, false), cpu_engine());
-    });
+    auto description = with_width(
+        request.max_width,
+        [&] {
+          dnnl::matmul::desc desc(p.left, any_layout(p.right, DType::kI8), bias, p.destination);
+          return dnnl::matmul::primitive_desc(desc, quantized_attributes(fused, parameters, 1 << 1, false),
+                                              cpu_engine());
+        },
+        request.together);
     int parts = current_parts();
     auto kernel = std::make_unique<PrimitiveKernel>(request.inputs.size(), request.outputs.size());
     kernel->set_flops(2.0 * static_cast<double>(p.left.dims()[0]) * static_cast<double>(p.right[0] * p.right[1]));

@@ -160,11 +160,14 @@ Result<KernelPtr> build(const NodeRequest& request, const Problem& p, bool fuse_
   DType type = request.inputs[0].dtype;
   if (constant) right = p.flat ? any_layout(p.right.dims(), type) : row_major(p.right.dims(), type);
   if (constant && !p.flat && request.inputs[1].dtype == type) right = p.right;
-  auto description = with_width(request.max_width, [&] {
-    auto desc = bias.inside ? dnnl::matmul::desc(p.left, right, bias.desc, p.destination)
-                            : dnnl::matmul::desc(p.left, right, p.destination);
-    return dnnl::matmul::primitive_desc(desc, attributes(fused.ops), cpu_engine());
-  });
+  auto description = with_width(
+      request.max_width,
+      [&] {
+        auto desc = bias.inside ? dnnl::matmul::desc(p.left, right, bias.desc, p.destination)
+                                : dnnl::matmul::desc(p.left, right, p.destination);
+        return dnnl::matmul::primitive_desc(desc, attributes(fused.ops), cpu_engine());
+      },
+      request.together);
   std::string name = description.impl_info_str();
   if (is_slow(name)) return unsupported("only oneDNN's own " + name);
   int parts = current_parts();

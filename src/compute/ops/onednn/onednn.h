@@ -33,6 +33,13 @@ Result<KernelPtr> plan_quantized_convolution(const NodeRequest& request);  // QL
 Result<KernelPtr> plan_quantized_product(const NodeRequest& request);      // QLinearMatMul, QGemm
 Result<KernelPtr> plan_transpose(const NodeRequest& request);              // Transpose
 
+// Plans by `plan`; where oneDNN's threads may wait for one another, once for each number of cores: see widths.cpp.
+Result<KernelPtr> plan_widths(const NodeRequest& request, Result<KernelPtr> (*plan)(const NodeRequest&));
+template <Result<KernelPtr> (*plan)(const NodeRequest&)>
+Result<KernelPtr> plan_for_widths(const NodeRequest& request) {
+  return plan_widths(request, plan);
+}
+
 // Copies `from` to `to`, which differ in layout, in type (f32 and bf16), or both, in at most `parts` parts.
 Result<KernelPtr> plan_reorder(const TensorSpec& from, const TensorSpec& to, int parts);
 
