@@ -74,7 +74,7 @@ def warm(server, hot):
     for _ in range(20):
         before = metric(server, "motet_program_loads_total")
         ask_once(server, hot)
-        settled(server)
+        time.sleep(1)  # for what is compiled behind the answers
         if metric(server, "motet_program_loads_total") == before:
             return
     raise SystemExit("the budget does not hold the hot models: each round loads some of them anew")
