@@ -22,7 +22,7 @@ bool make_room(Domain& d, Bytes bytes, InstanceId keep) {
     if (!instance.settings.on_demand || instance.unload_pending || id == keep) continue;
     double per_s = instance.asked.per_s(d.now);
     for (const auto& [bucket_id, bucket] : instance.buckets)
-      if (idle(bucket)) residents.push_back({id, bucket_id, bucket.bytes, instance.load_time, per_s});
+      if (idle(bucket)) residents.push_back({id, bucket_id, bucket.bytes, instance.shortest_load, per_s});
   }
   for (const Resident& victim : choose_victims(residents, bytes - d.budget.left()))
     evict_bucket(d, d.instances.at(victim.instance), victim.bucket);

@@ -6,9 +6,13 @@
 namespace motet::brain {
 namespace {
 
+// Of memory that is brought in page by page, as the slower of machines do.
+constexpr double kLoadedBytesPerS = 0.5e9;
+
 double value_of(const Resident& r) {
   // What was never measured still takes some time.
   double seconds = std::max(r.load_time, Nanos::from_millis(1)).seconds();
+  seconds = std::max(seconds, static_cast<double>(r.bytes.value) / kLoadedBytesPerS);
   return seconds * r.per_s / static_cast<double>(std::max<int64_t>(1, r.bytes.value));
 }
 

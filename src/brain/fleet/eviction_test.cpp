@@ -32,6 +32,13 @@ TEST(Eviction, DropsWhatLoadsFastestAndWhatTakesMost) {
   EXPECT_EQ(ids(choose_victims(by_bytes, Bytes(100))), Ids({2}));
 }
 
+TEST(Eviction, OfWhatLoadsQuicklyTheSizeDoesNotCount) {
+  std::vector<Resident> all = {resident(1, 10'000'000, 5, 1.0), resident(2, 40'000'000, 3, 1.2)};
+  EXPECT_EQ(ids(choose_victims(all, Bytes(1))), Ids({1}));
+  all[0].load_time = Nanos::from_millis(100);  // that takes longer than bringing in its bytes
+  EXPECT_EQ(ids(choose_victims(all, Bytes(1))), Ids({2}));
+}
+
 TEST(Eviction, KeepsWhatIsNotNeededInTheEnd) {
   // 1 and 2 go first, and are not needed once 3 has to go anyway.
   std::vector<Resident> all = {resident(1, 10, 1, 0.01), resident(2, 20, 1, 0.1), resident(3, 1000, 100, 10)};

@@ -151,9 +151,10 @@ struct Instance {
   bool unload_pending = false;
   bool load_again = false;  // wanted again while its Unload is under way
   Nanos bound_at = kNever;  // when the load has taken too long
-  // Of a model on demand: how often it is asked for, and what its last load took.
+  // Of a model on demand: how often it is asked for, what its last load took, and what the shortest of late did: the
+  // rest was waiting for loads of others.
   Frequency asked;
-  Nanos load_time;
+  Nanos load_time, shortest_load;
   Bytes load_bytes;
   // Unloaded since the instance came in: a late Loaded of one is stale.
   std::set<BucketId> dropped;
