@@ -1,6 +1,6 @@
 // Lowering: a graph with concrete shapes, already rewritten by the passes, becomes steps over buffers: kernels are
-// planned in order, layouts follow from them with copies put in between where they differ, reshapes become aliases, and
-// the arena is laid out. Private to compute/engine. One thread at a time.
+// planned in order, layouts follow from them with copies put in between where they differ (draft.h), reshapes become
+// aliases, and the arena is laid out (place.h). Private to compute/engine. One thread at a time.
 #pragma once
 
 #include <map>
