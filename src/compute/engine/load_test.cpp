@@ -11,10 +11,13 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "compute/device/team.h"
 #include "compute/engine/execution.h"
 #include "compute/engine/program.h"
 #include "compute/engine/tuning.h"
+#include "compute/graph/test_model.h"
+#include "compute/ops/onednn/onednn.h"
 
 namespace motet::engine {
 namespace {
@@ -130,6 +133,102 @@ TEST_F(LoadTest, PackedWeightsAreNotCountedBesideWhatTheyReplace) {
   const auto file = static_cast<int64_t>(fs::file_size(kModel));
   answer(*model);
   EXPECT_LT(model->weight_bytes().value, file + file / 4);
+}
+
+// Two products: of fp32, which int8 quantises, and one that the model quantises dynamically.
+void write_products(const fs::path& file) {
+  namespace t = graph::test;
+  constexpr int64_t kDepth = 256, kInner = 192, kColumns = 160, kI8 = 3;
+  Random random(7, "load test");
+  auto drawn = [&](int64_t count, double most) {
+    std::vector<float> values(static_cast<size_t>(count));
+    for (float& value : values) value = static_cast<float>((random.uniform() * 2 - 1) * most);
+    return values;
+  };
+  std::vector<int8_t> numbers(kInner * kColumns);
+  for (int8_t& number : numbers) number = static_cast<int8_t>(random.between(-120, 120));
+  std::vector<float> scales = drawn(kColumns, 0.01);
+  for (float& scale : scales) scale += 0.02F;
+  std::ofstream(file, std::ios::binary) << t::model(t::graph(
+      {.nodes = {t::node("MatMul", {"x", "w"}, {"h"}), t::node("DynamicQuantizeLinear", {"h"}, {"q", "s", "z"}),
+                 t::node("MatMulInteger", {"q", "v", "z"}, {"sums"}),
+                 t::node("Cast", {"sums"}, {"real"}, {t::attribute("to", int64_t{1})}),
+                 t::node("Mul", {"s", "vs"}, {"unit"}), t::node("Mul", {"real", "unit"}, {"y"})},
+       .initializers = {t::tensor("w", {kDepth, kInner}, drawn(kDepth * kInner, 1)),
+                        t::tensor_head("v", kI8, {kInner, kColumns}) + t::field(9, t::raw(numbers)),
+                        t::tensor("vs", {kColumns}, scales)},
+       .inputs = {t::info("x", 1, {"N", "256"})},
+       .outputs = {t::info("y", 1, {"N", "160"})}}));
+}
+
+// The bits of the answers to few rows, for which the way is chosen by measuring, and to many; beside them how each
+// program's products are computed.
+std::vector<std::byte> int8_answers(Model& model, std::vector<std::string>& ways) {
+  std::vector<std::byte> bits;
+  for (int64_t rows : {3, 24}) {
+    auto program = model.compile({{rows, 256}}, {.max_width = 2, .precision = Precision::kInt8});
+    EXPECT_TRUE(program.ok()) << program.error().message;
+    if (!program.ok()) return {};
+    for (const StepInfo& step : (*program)->steps())
+      if (step.op == "QuantisedMatMul") ways.push_back(step.implementation);
+    Tensor x = Tensor::zeros(DType::kF32, {rows, 256});
+    Random random(static_cast<uint64_t>(rows), "load test");
+    for (float& value : x.view().as<float>()) value = static_cast<float>(random.uniform() - 0.5);
+    QueryInputs query;
+    query.tensors.push_back(x.view());
+    auto execution = Execution::create({{*program, rows}}, {query}, true);
+    EXPECT_TRUE(execution.ok());
+    EXPECT_EQ((*execution)->run(device::Team::serial()), RunState::kFinished);
+    Tensor out = (*execution)->output(0, 0);
+    bits.insert(bits.end(), out.view().data, out.view().data + out.view().bytes());
+  }
+  return bits;
+}
+
+TEST_F(LoadTest, WeightsOfInt8ComeFromTheCacheAndAreMadeAgainIfDamaged) {
+  if (!ops::onednn::has_int8()) GTEST_SKIP() << "no instructions for int8";
+  const fs::path file = root_ / "products.onnx";
+  write_products(file);
+  auto weights = [&] {
+    auto files = cached();
+    std::erase_if(files, [](const auto& entry) { return fs::file_size(entry.first) < 16384; });
+    return files;
+  };
+  std::vector<std::string> ways, later_ways;
+  auto model = load(file);
+  const auto cold = int8_answers(*model, ways);
+  ASSERT_EQ(ways.size(), 4u) << "both products of both programs";
+  EXPECT_EQ(ways[3], "own int8 dynamic");
+  ASSERT_TRUE(model->persist());
+  const auto kept = weights();
+  ASSERT_EQ(kept.size(), 2u) << "one copy of each for both programs";
+
+  model.reset();  // as at the end of the process: nobody shares it
+  model = load(file);
+  EXPECT_EQ(int8_answers(*model, later_ways), cold);
+  EXPECT_EQ(later_ways, ways) << "what was chosen by measuring stays";
+  EXPECT_TRUE(model->persist());
+  EXPECT_EQ(weights(), kept) << "they were found: nothing is written twice";
+  EXPECT_TRUE(lines().empty());
+
+  model.reset();
+  for (const auto& [blob, time] : kept) {
+    std::fstream stream(blob, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekg(-1, std::ios::end);
+    const int last = stream.get();
+    stream.seekp(-1, std::ios::end);
+    stream.put(static_cast<char>(last ^ 1));
+  }
+  model = load(file);
+  EXPECT_EQ(int8_answers(*model, later_ways), cold);
+  EXPECT_EQ(lines().size(), 2u) << "each was seen to be damaged";
+  EXPECT_TRUE(model->persist());
+  EXPECT_EQ(weights().size(), 2u);
+  lines().clear();
+  model.reset();
+  model = load(file);
+  EXPECT_EQ(int8_answers(*model, later_ways), cold);
+  EXPECT_TRUE(lines().empty()) << lines().front();
 }
 
 Survey survey_of(int depth) {
