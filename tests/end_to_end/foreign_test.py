@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Models that the native engine cannot run, served by OpenVINO: another format, and an op that is not ONNX's own. Skipped where
+"""Models that the native engine cannot run, served by OpenVINO: every other format, and an op that is not ONNX's own. Skipped where
 OpenVINO is not installed; without it they are refused by name, which is tested everywhere."""
 import glob
 import json
@@ -13,6 +13,7 @@ import unittest
 import urllib.error
 import urllib.request
 
+import foreign_files
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
@@ -66,8 +67,8 @@ def ask(server, path, body=None):
     return json.load(urllib.request.urlopen(request, timeout=60))
 
 
-def infer(server, model, x):
-    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist()}]}
+def infer(server, model, x, name="x"):
+    body = {"inputs": [{"name": name, "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist()}]}
     answer = ask(server, f"v2/models/{model}/infer", body)["outputs"][0]
     return np.array(answer["data"], np.float32).reshape(answer["shape"])
 
@@ -107,6 +108,39 @@ class Foreign(unittest.TestCase):
                 children = self.children(server.process.pid)
             for child in children:
                 self.assertFalse(os.path.exists(f"/proc/{child}/exe"), "a child outlived its server")
+
+    # Format: file without a config that names it, Triton's platform, input, output, how to write it.
+    FORMATS = {
+        "ir": ("model.xml", "openvino", "x", "y", foreign_files.openvino_ir),
+        "saved": ("model.savedmodel", "tensorflow_savedmodel", "features", "scores", foreign_files.saved_model),
+        "frozen": ("model.graphdef", "tensorflow_graphdef", "x:0", "y:0", foreign_files.frozen_graph),
+        "lite": ("model.tflite", "openvino", "x", "y", foreign_files.tflite),
+        "paddle": ("model.pdmodel", "openvino", "x", "y", foreign_files.paddle),
+    }
+
+    @unittest.skipIf(openvino is None, "OpenVINO is not installed in the tests' Python")
+    def test_every_format_answers_as_openvino_does(self):
+        x = np.random.default_rng(2).normal(size=(4, 4)).astype(np.float32)
+        with tempfile.TemporaryDirectory() as repository:
+            answers = {}
+            for model, (file, _, _, _, write) in self.FORMATS.items():
+                path = os.path.join(repository, model, "1", file)
+                os.makedirs(os.path.dirname(path))
+                write(path)
+                compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+                answers[model] = compiled(x)[0]
+                np.testing.assert_allclose(answers[model], foreign_files.expected(x), atol=1e-6)
+            with Server([repository], f"--openvino-dir={os.path.dirname(openvino.__file__)}") as server:
+                for model, (file, platform, name, output, _) in self.FORMATS.items():
+                    with self.subTest(model):
+                        metadata = ask(server, f"v2/models/{model}")
+                        self.assertEqual(metadata["platform"], platform)
+                        self.assertTrue(metadata["parameters"]["executor"].startswith("openvino"))
+                        self.assertEqual([port["name"] for port in metadata["outputs"]], [output])
+                        config = ask(server, f"v2/models/{model}/config")
+                        self.assertEqual((config["default_model_filename"], config["max_batch_size"]), (file, 4))
+                        for rows in (4, 1, 3):
+                            np.testing.assert_allclose(infer(server, model, x[:rows], name), answers[model][:rows], atol=1e-6)
 
     @staticmethod
     def children(parent):

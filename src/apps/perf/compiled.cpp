@@ -10,8 +10,7 @@ namespace motet {
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("model", flags.model,
                  "a .onnx file, a file that OpenVINO reads (.xml, .pb, .tflite, .pdmodel, a saved model), or a model's "
-                 "folder in a "
-                 "repository")
+                 "folder in a repository")
       ->required();
   app.add_option("--batch", flags.batch, "extent for the outermost open extent of the inputs")
       ->check(CLI::PositiveNumber)

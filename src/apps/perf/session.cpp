@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "compute/device/pool.h"
+#include "wire/repo/repository.h"
 
 namespace motet {
 namespace {
@@ -62,8 +63,11 @@ Result<std::filesystem::path> find_model(const std::filesystem::path& path) {
   std::filesystem::path found;
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     auto version = to_number(entry.path().filename().string());
-    auto file = entry.path() / "model.onnx";
-    if (version && *version > highest && std::filesystem::is_regular_file(file, error)) {
+    auto file = entry.path() / repo::default_file_name(entry.path());
+    // A folder holds an ONNX model with external data, or is a saved model.
+    if (std::filesystem::is_directory(file, error) && !std::filesystem::exists(file / "saved_model.pb", error))
+      file /= "model.onnx";
+    if (version && *version > highest && std::filesystem::exists(file, error)) {
       highest = *version;
       found = file;
     }

@@ -22,7 +22,7 @@ class App;
 namespace motet {
 
 // The model to read: `path` itself if it is a file or a TensorFlow saved model, or for a model's folder in a repository
-// the model.onnx of its highest version.
+// the file of its highest version, by the names that a repository knows.
 Result<std::filesystem::path> find_model(const std::filesystem::path& path);
 
 // "name=1x3x224x224" as given on the command line.

@@ -115,8 +115,8 @@ class OpenVino final : public engine::ForeignExecutor {
     return library_->version();
   }
   bool reads(const fs::path& path) const override {
-    static constexpr std::array<std::string_view, 6> kExtensions = {".onnx",  ".xml",    ".pb",
-                                                                    ".pbtxt", ".tflite", ".pdmodel"};
+    static constexpr std::array<std::string_view, 7> kExtensions = {".onnx",     ".xml",    ".pb",     ".pbtxt",
+                                                                    ".graphdef", ".tflite", ".pdmodel"};
     std::error_code error;
     if (fs::is_directory(path, error)) return fs::exists(path / "saved_model.pb", error);
     std::string extension = path.extension().string();

@@ -12,9 +12,9 @@ constexpr Treatment kRefused = Treatment::kRefused;
 constexpr auto kRules = std::to_array<FieldRule>({
     {"name", kHonoured, "must be the name of the model's directory; taken from it when absent"},
     {"default_model_filename", kHonoured,
-     "the model's file inside a version's directory; `model.onnx` when absent. With OpenVINO installed also an IR "
-     "(.xml), "
-     "TensorFlow (.pb, a saved model's directory), TFLite or Paddle (.pdmodel) file"},
+     "the model's file inside a version's directory; when absent the first there of `model.onnx` and, which need "
+     "OpenVINO, `model.xml` (its IR), `model.savedmodel`, `model.graphdef`, `model.pb` (TensorFlow), `model.tflite`, "
+     "`model.pdmodel` (Paddle)"},
     {"version_policy", kHonoured, "`latest { num_versions }` (the default, with 1), `all`, or `specific { versions }`"},
     {"max_batch_size", kHonoured,
      "rows one batch may have; 0: the model has no batch extent. When inputs or outputs are left out and the model can "

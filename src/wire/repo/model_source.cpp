@@ -62,8 +62,14 @@ Result<std::vector<int64_t>> wanted_versions(const ModelVersionPolicy& policy, s
   return present;
 }
 
-Result<VersionSource> version_source(const ModelDirectory& directory, int64_t version, const std::string& file_name) {
-  const fs::path version_path = directory.path / std::to_string(version);
+fs::path version_path_of(const ModelDirectory& directory, int64_t version) {
+  return directory.path / std::to_string(version);
+}
+
+Result<VersionSource> version_source(const ModelDirectory& directory, int64_t version, const ModelConfig& config) {
+  const fs::path version_path = version_path_of(directory, version);
+  const std::string& given = config.default_model_filename();
+  const std::string file_name = given.empty() ? default_file_name(version_path) : given;
   const std::string what = "the file of model '" + directory.name + "' version " + std::to_string(version);
   std::error_code error;
   MOTET_ASSIGN(fs::path file, path_inside(version_path, file_name, what));
@@ -89,6 +95,14 @@ Status read_config(const ModelDirectory& directory, std::string_view config_json
 
 }  // namespace
 
+std::string default_file_name(const fs::path& version_directory) {
+  std::error_code error;
+  for (const char* name :
+       {"model.onnx", "model.xml", "model.savedmodel", "model.graphdef", "model.pb", "model.tflite", "model.pdmodel"})
+    if (fs::exists(version_directory / name, error)) return name;
+  return "model.onnx";
+}
+
 Result<ModelSource> read_model(const ModelDirectory& directory, std::string_view config_json) {
   ModelSource source;
   source.directory = directory;
@@ -101,10 +115,8 @@ Result<ModelSource> read_model(const ModelDirectory& directory, std::string_view
     if (int64_t version = version_number(name); version > 0) present.push_back(version);
   std::sort(present.begin(), present.end());
   MOTET_ASSIGN(auto wanted, wanted_versions(config->version_policy(), std::move(present), directory.name));
-  const std::string file_name =
-      config->default_model_filename().empty() ? "model.onnx" : config->default_model_filename();
   for (int64_t version : wanted) {
-    MOTET_ASSIGN(VersionSource found, version_source(directory, version, file_name));
+    MOTET_ASSIGN(VersionSource found, version_source(directory, version, *config));
     source.versions.push_back(std::move(found));
   }
   source.config = std::move(config);
@@ -127,6 +139,9 @@ Result<std::vector<std::string>> read_labels(const fs::path& directory, const st
 
 Result<ServedConfig> finish_config(const ModelSource& source, const Signature& signature) {
   auto config = std::make_shared<ModelConfig>(*source.config);
+  if (config->default_model_filename().empty())
+    config->set_default_model_filename(
+        default_file_name(version_path_of(source.directory, source.versions.back().version)));
   MOTET_RETURN_IF_ERROR(complete_config(source.directory.name, signature, *config));
   ServedConfig served;
   MOTET_ASSIGN(served.settings, serving_settings(*config));

@@ -1,5 +1,5 @@
 // The model repository on disk, in Triton's layout:
-//   <root>/<model>/[config.pbtxt] [labels] <version>/model.onnx
+//   <root>/<model>/[config.pbtxt] [labels] <version>/model.onnx, or one of the other names of default_file_name()
 // A version is a directory named by a number without a leading zero; other directories are ignored. Nothing is cached:
 // each call reads the disk. Any thread may call, from one that may block.
 #pragma once
@@ -46,6 +46,11 @@ class Repository {
  private:
   std::vector<std::filesystem::path> roots_;
 };
+
+// The name of the model's file in a version's directory, where the config gives none: the first that is there of
+// model.onnx, model.xml (OpenVINO), model.savedmodel, model.graphdef, model.pb (TensorFlow), model.tflite and
+// model.pdmodel (Paddle); "model.onnx" if none is.
+std::string default_file_name(const std::filesystem::path& version_directory);
 
 struct VersionSource {
   int64_t version = 0;

@@ -118,6 +118,19 @@ TEST_F(RepositoryTest, FilesAreFoundInsideTheirVersion) {
   EXPECT_EQ(read("empty").error().code, Code::kNotFound);
 }
 
+TEST_F(RepositoryTest, WithoutANameTheFileIsTheFirstOfTheKnownOnes) {
+  for (const char* name : {"pdmodel", "tflite", "pb", "graphdef", "savedmodel/saved_model.pb", "xml", "onnx"}) {
+    write("a/m/1/model." + std::string(name));
+    const std::string first = fs::path("model." + std::string(name)).begin()->string();
+    auto source = read("m");
+    ASSERT_TRUE(source.ok()) << source.error().message;
+    EXPECT_EQ(source->versions[0].file.filename(), first);
+    auto served = finish_config(*source, {});
+    ASSERT_TRUE(served.ok()) << served.error().message;
+    EXPECT_EQ(served->config->default_model_filename(), first);
+  }
+}
+
 TEST_F(RepositoryTest, ConfigErrorsNameTheFile) {
   write("a/m/1/model.onnx");
   write("a/m/config.pbtxt", "name: 'm'\ninputs { }\n");
