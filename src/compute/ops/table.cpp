@@ -127,7 +127,7 @@ constexpr Row kBinaryRows[] = {
 
 constexpr Row kLinearRows[] = {
     {kOnnx, "AveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_average_pool>}},
-    {kOnnx, "Conv", {kOnednnWidths<onednn::plan_convolution>, kComputing<plan_conv>}},
+    {kOnnx, "Conv", {{"depthwise", plan_depthwise}, kOnednnWidths<onednn::plan_convolution>, kComputing<plan_conv>}},
     {kOnnx, "ConvTranspose", {kOnednnWidths<onednn::plan_deconvolution>, kComputing<plan_conv_transpose>}},
     {kOnnx, "Gemm", {kFewRowsProduct, kTiles, kOnednnGrid, kOnednnWidths<onednn::plan_matmul>, kComputing<plan_gemm>}},
     {kOnnx, "GlobalAveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},

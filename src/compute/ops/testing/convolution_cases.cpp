@@ -62,7 +62,14 @@ void add_chosen(Cases& cases) {
       {{8, 8}, {1, 1}, {2, 2}, {1, 1}, {0, 0, 0, 0}, 1, 32, 16, 1},
       {{11, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 1, 1, 1, 32},  // depthwise
       {{11, 7}, {5, 5}, {2, 2}, {1, 1}, {2, 2, 2, 2}, 1, 1, 1, 10},
-      {{11, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 1, 1, 2, 16},  // two outputs a channel
+      {{11, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 1, 1, 2, 16},   // two outputs a channel
+      {{9, 40}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 2, 1, 1, 48},   // rows of several tiles
+      {{12, 33}, {3, 3}, {2, 2}, {1, 1}, {0, 0, 1, 1}, 1, 1, 1, 40},  // padding at one end, a block that is not full
+      {{7, 7}, {5, 5}, {1, 1}, {1, 1}, {2, 2, 2, 2}, 3, 1, 1, 72},
+      {{15, 28}, {5, 5}, {2, 2}, {1, 1}, {2, 1, 2, 2}, 1, 1, 1, 24},
+      {{5, 19}, {7, 7}, {1, 1}, {1, 1}, {3, 6, 6, 3}, 2, 1, 1, 32},
+      {{16, 18}, {7, 7}, {2, 2}, {1, 1}, {3, 3, 3, 3}, 1, 1, 1, 17},
+      {{7, 7}, {7, 7}, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1, 1, 1, 16},  // one pixel out
       {{14, 14}, {3, 3}, {1, 1}, {3, 3}, {3, 3, 3, 3}, 1, 16, 16, 1},
       {{6, 6}, {3, 3}, {1, 1}, {1, 1}, {2, 2, 2, 2}, 1, 16, 16, 1},  // padding of the window less one
       {{4, 5}, {3, 2}, {1, 1}, {1, 1}, {2, 0, 0, 1}, 1, 5, 7, 1},
@@ -110,6 +117,30 @@ void add_post_ops(Cases& cases) {
   }
 }
 
+void add_depthwise_post_ops(Cases& cases) {
+  const Array x = cases.array({2, 40, 9, 17}), w = cases.array({40, 1, 3, 3}), bias = cases.array({40}, -3, 3);
+  const ConvParameters p{{1, 1}, {1, 1}, {1, 1, 1, 1}, 40};
+  const Array plain = conv(x, w, &bias, p), sizes = sizes_of(bias);
+  const std::pair<PostOp, double (*)(double)> list[] = {
+      {{.kind = PostOp::Kind::kRelu}, [](double v) { return std::max(v, 0.0); }},
+      {{.kind = PostOp::Kind::kClip, .alpha = -0.5F, .beta = 1.5F},
+       [](double v) { return std::min(1.5, std::max(v, -0.5)); }},
+      {{.kind = PostOp::Kind::kClip, .alpha = 0.5F, .beta = 1.5F},  // padding would not stay zero
+       [](double v) { return std::min(1.5, std::max(v, 0.5)); }},
+      {{.kind = PostOp::Kind::kHardSwish}, [](double v) { return v * std::min(1.0, std::max(0.0, v / 6 + 0.5)); }},
+      {{.kind = PostOp::Kind::kSwish}, [](double v) { return v / (1 + std::exp(-v)); }}};
+  for (const auto& [op, f] : list) {
+    cases.add({.op = "Conv",
+               .attributes = attributes_of(p),
+               .inputs = {f32_tensor(x), f32_tensor(w), f32_tensor(bias)},
+               .constant = {false, true, true},
+               .post_ops = {op},
+               .expected = map(plain, f),
+               .roundings = 16,
+               .magnitude = conv(sizes_of(x), sizes_of(w), &sizes, p)});
+  }
+}
+
 void add_transposed(Cases& cases) {
   auto one = [&](Shape in, Shape kernel, Shape strides, Shape dilations, Shape pads, int64_t group) {
     Shape x_shape{2, 4 * group}, w_shape{4 * group, 3};
@@ -141,6 +172,7 @@ void add_convolution_cases(Cases& cases) {
   add_random(cases);
   add_chosen(cases);
   add_post_ops(cases);
+  add_depthwise_post_ops(cases);
   add_transposed(cases);
 }
 

@@ -227,12 +227,14 @@ void scale_rows(const float* x, const float* factor, const float* addend, int64_
 }  // namespace motet::ops::vec
 
 #include "compute/ops/vector/attention.inc"
+#include "compute/ops/vector/depthwise.inc"
 #include "compute/ops/vector/int8.inc"
 
 namespace motet::ops::vec {
 
 extern const Loops MOTET_VECTOR_TABLE;
 const Loops MOTET_VECTOR_TABLE = {MOTET_VECTOR_ISA,
+                                  kLanes,
                                   unary,
                                   binary,
                                   axpy,
@@ -256,6 +258,7 @@ const Loops MOTET_VECTOR_TABLE = {MOTET_VECTOR_ISA,
                                   scale_rows,
                                   turn,
                                   attend,
+                                  depthwise,
                                   multiply_i8};
 
 }  // namespace motet::ops::vec

@@ -76,8 +76,26 @@ struct AttentionBlock {
   int64_t out_row = 0;
 };
 
+// Some rows of a depthwise convolution's output, for as many channels of one picture as a register holds, with an
+// activation. Columns lie `pixel` elements apart in input and output.
+struct DepthwisePlane {
+  const float* x = nullptr;        // [rows, columns], of these channels
+  const float* weights = nullptr;  // [kernel, kernel, lanes]
+  const float* bias = nullptr;     // [lanes]
+  float* y = nullptr;              // [.., out_columns]
+  int64_t pixel = 0;
+  int64_t rows = 0, columns = 0;  // of the input
+  int64_t out_columns = 0;
+  int64_t begin = 0, end = 0;         // rows of the output to compute
+  int64_t kernel = 3, stride = 1;     // both ways: 3, 5 or 7; 1 or 2
+  int64_t pad_top = 0, pad_left = 0;  // less than `kernel`, and so is what the last windows lack
+  Unary activation = Unary::kCopy;    // or kRelu, kClip, kHardSwish, kSwish of alpha 1
+  float alpha = 0, beta = 0;
+};
+
 struct Loops {
   const char* isa;
+  int64_t lanes;  // f32 in a register
 
   // y[i] = f(x[i]). y may be x.
   void (*unary)(Unary kind, const float* x, float* y, int64_t n, float alpha, float beta);
@@ -122,6 +140,7 @@ struct Loops {
   void (*turn)(const float* x, int64_t x_row, int64_t rows, int64_t columns, float* y, int64_t y_row);
   // out = softmax(scale q k^T + mask) v
   void (*attend)(const AttentionBlock& block);
+  void (*depthwise)(const DepthwisePlane& plane);
   // The block by its `x`: weights of int8 are widened in registers.
   void (*multiply_i8)(const Int8Block& block);
 };

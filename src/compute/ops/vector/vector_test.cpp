@@ -218,5 +218,57 @@ TEST(Vector, ReductionsOfAnyLength) {
   }
 }
 
+// Windows over every edge, in double precision.
+double depthwise_at(const DepthwisePlane& p, int64_t lane, int64_t row, int64_t column, int64_t lanes) {
+  double sum = p.bias[lane];
+  for (int64_t i = 0; i < p.kernel; ++i) {
+    for (int64_t j = 0; j < p.kernel; ++j) {
+      const int64_t r = row * p.stride - p.pad_top + i, c = column * p.stride - p.pad_left + j;
+      if (r < 0 || r >= p.rows || c < 0 || c >= p.columns) continue;
+      sum +=
+          static_cast<double>(p.x[(r * p.columns + c) * p.pixel + lane]) * p.weights[(i * p.kernel + j) * lanes + lane];
+    }
+  }
+  return sum;
+}
+
+TEST(Vector, DepthwiseConvolutionsOfEveryWindow) {
+  Random random(5, "depthwise");
+  for (const Loops* loops : every_isa()) {
+    for (const int64_t kernel : {3, 5, 7}) {
+      for (const int64_t stride : {1, 2}) {
+        for (const int64_t columns : {7, 8, 12, 31}) {
+          const int64_t rows = 8, pad = kernel / 2, pixel = loops->lanes + 3;
+          const int64_t out_rows = (rows + 2 * pad - kernel) / stride + 1,
+                        out = (columns + 2 * pad - kernel) / stride + 1;
+          std::vector<float> x(static_cast<size_t>(rows * columns * pixel)), bias(static_cast<size_t>(loops->lanes));
+          std::vector<float> weights(static_cast<size_t>(kernel * kernel * loops->lanes));
+          for (auto* list : {&x, &bias, &weights})
+            for (float& v : *list) v = static_cast<float>(random.uniform() * 2 - 1);
+          std::vector<float> y(static_cast<size_t>(out_rows * out * pixel), 77.0f);
+          DepthwisePlane p{.x = x.data(), .weights = weights.data(), .bias = bias.data(), .y = y.data()};
+          p.pixel = pixel;
+          p.rows = rows;
+          p.columns = columns;
+          p.out_columns = out;
+          p.begin = 1;
+          p.end = out_rows;
+          p.kernel = kernel;
+          p.stride = stride;
+          p.pad_top = p.pad_left = pad;
+          loops->depthwise(p);
+          for (int64_t i = 0; i < out_rows * out * pixel; ++i) {
+            const int64_t lane = i % pixel, at = i / pixel;
+            const bool written = lane < loops->lanes && at >= out;
+            const double want = written ? depthwise_at(p, lane, at / out, at % out, loops->lanes) : 77;
+            ASSERT_NEAR(y[static_cast<size_t>(i)], want, 1e-5)
+                << loops->isa << ' ' << kernel << ' ' << stride << ' ' << columns;
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace motet::ops::vec
