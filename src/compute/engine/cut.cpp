@@ -36,7 +36,9 @@ std::map<std::string, int> corrected_parts(const CompiledProgram& program, const
         parts.merge(corrected_parts(*step.branch->taken[side], surveyed.sides[side], timed));
     if (step.branch) continue;
     if (surveyed.barrier && step.parts > 1) parts[step.key] = 1;
-    if (!timed || surveyed.barrier || step.kernel->meets_barriers() || !surveyed.sliceable || surveyed.units.total < step.parts) continue;
+    if (!timed || surveyed.barrier || step.kernel->meets_barriers() || !surveyed.sliceable ||
+        surveyed.units.total < step.parts)
+      continue;
     const Nanos longest = longest_unit(surveyed);
     if (longest <= program.quantum) continue;
     int times_more = static_cast<int>(longest.value * 2 / std::max<int64_t>(1, program.quantum.value)) + 1;
@@ -64,7 +66,7 @@ Result<std::optional<Cut>> lower_as_before(const std::shared_ptr<const Graph>& g
   MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
   if (steps_text(*cut.program) != tuning->steps) return std::optional<Cut>();
   cut_steps(*cut.program, tuning->survey);
-  cut.total = tuning->survey.total;
+  cut.total = tuning->survey.wide;
   cut.care = tuning->care;
   return std::optional<Cut>(std::move(cut));
 }
@@ -95,8 +97,11 @@ class Tightening {
       parts[key] = step.parts;
       changed = true;
     }
-    surveyed.total = Nanos(0);
-    for (const StepSurvey& step : surveyed.steps) surveyed.total += step.total;
+    surveyed.total = surveyed.wide = Nanos(0);
+    for (const StepSurvey& step : surveyed.steps) {
+      surveyed.total += step.total;
+      surveyed.wide += step.wide;
+    }
     return changed;
   }
 
@@ -132,7 +137,7 @@ class Tightening {
   Status survey_with(const LoweringOptions& lowering, const std::set<std::string>& keys, F&& f) {
     if (keys.empty()) return {};
     MOTET_ASSIGN(auto program, lower_finished(graph_, lowering));
-    auto surveyed = survey(*program, kMeasureBudget, &keys);
+    auto surveyed = survey(*program, lowering.max_width, kMeasureBudget, &keys);
     if (!surveyed) return {};
     for (size_t i = 0; i < program->body.size(); ++i) {
       const Step& step = program->body[i];
@@ -227,14 +232,14 @@ Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions
   if (before) return *std::move(before);
   Cut cut;
   MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
-  auto surveyed = survey(*cut.program, budget_of(care));
+  auto surveyed = survey(*cut.program, lowering.max_width, budget_of(care));
   if (!surveyed) return cut;
   auto corrected = corrected_parts(*cut.program, *surveyed, care != Care::kQuick);
   if (!corrected.empty()) {
     for (const auto& [key, parts] : corrected) lowering.parts[key] = {.parts = parts, .pieces = 1};
     MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
     auto barriers = *std::move(surveyed);
-    surveyed = survey(*cut.program, budget_of(care));
+    surveyed = survey(*cut.program, lowering.max_width, budget_of(care));
     if (!surveyed) return cut;
     for (size_t i = 0; i < surveyed->steps.size() && i < barriers.steps.size(); ++i)
       surveyed->steps[i].barrier = surveyed->steps[i].barrier || barriers.steps[i].barrier;
@@ -247,7 +252,7 @@ Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions
   }
   cut_steps(*cut.program, *surveyed);
   cut.care = care;
-  cut.total = surveyed->total;
+  cut.total = surveyed->wide;
   Tuning tuning{care, std::move(lowering.parts), *std::move(surveyed), steps_text(*cut.program)};
   memo.cache.tune(memo.key(lowering), to_text(tuning));
   return cut;

@@ -23,7 +23,7 @@ enum class Care : uint8_t {
 
 struct Cut {
   std::shared_ptr<CompiledProgram> program;
-  Nanos total = kNever;      // as surveyed
+  Nanos total = kNever;      // on all its cores, as surveyed
   Care care = Care::kQuick;  // with which that was done, at least as much as was asked for
 };
 

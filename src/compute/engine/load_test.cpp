@@ -238,11 +238,13 @@ Survey survey_of(int depth) {
   step.times = {Nanos(5), Nanos(6), Nanos(7)};
   step.outside = Nanos(1);
   step.total = Nanos(19);
+  step.wide = Nanos(14);
   step.sliceable = false;
   if (depth > 0) step.sides = {survey_of(depth - 1), Survey()};
   Survey survey;
   survey.steps = {step, StepSurvey()};
   survey.total = Nanos(20);
+  survey.wide = Nanos(15);
   return survey;
 }
 
@@ -255,6 +257,8 @@ TEST(TuningText, ComesBackAsItWas) {
   EXPECT_EQ(back->parts, tuning.parts);
   EXPECT_EQ(back->steps, "steps");
   EXPECT_EQ(back->survey.steps[0].times, tuning.survey.steps[0].times);
+  EXPECT_EQ(back->survey.steps[0].wide, tuning.survey.steps[0].wide);
+  EXPECT_EQ(back->survey.wide, tuning.survey.wide);
   EXPECT_EQ(to_text(*back), text);
 }
 
@@ -262,7 +266,7 @@ TEST(TuningText, NothingElseIsTaken) {
   std::string text = to_text({Care::kTightened, {{"a", {3, 1}}}, survey_of(1), "steps"});
   for (size_t size = 0; size < text.size(); ++size) EXPECT_FALSE(tuning_of(std::string_view(text).substr(0, size)));
   EXPECT_FALSE(tuning_of(text + "1 "));
-  EXPECT_FALSE(tuning_of("14 motet-tuning-3 0 0  99999999 "));
+  EXPECT_FALSE(tuning_of("14 motet-tuning-4 0 0  99999999 "));
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Slices of steps: kernels that do not bear slicing.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "compute/engine/runner.h"
 #include "compute/engine/survey.h"
 
@@ -44,13 +46,36 @@ CompiledProgram program_of(ops::KernelPtr kernel, int parts) {
 
 TEST(Slices, AKernelThatRepeatsWorkOutsideItsRegionsIsNotCut) {
   CompiledProgram wiping = program_of(std::make_unique<Wiping>(), 4);
-  auto found = survey(wiping, Nanos(0));
+  auto found = survey(wiping, 1, Nanos(0));
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->steps[0].units.total, 4);
   EXPECT_FALSE(found->steps[0].sliceable);
   cut_steps(wiping, *found);
   EXPECT_EQ(wiping.infos[0].slices, 1);
   EXPECT_TRUE(wiping.body[0].slices.whole());
+}
+
+// Parts that take a while each.
+class Busy final : public ops::Kernel {
+ public:
+  void run(const ops::KernelArgs& args, device::Team& team) const override {
+    auto part = [&](int p, int) {
+      volatile float sum = 0;
+      for (int i = 0; i < 20000; ++i) sum = sum + static_cast<float>(i);
+      reinterpret_cast<float*>(args.outputs[0].data)[p] = sum;
+    };
+    team.run(4, device::PartFunction(part));
+  }
+  std::string implementation() const override { return "test"; }
+};
+
+TEST(Slices, PartsShareTheCoresThatAProgramIsMadeFor) {
+  const CompiledProgram program = program_of(std::make_unique<Busy>(), 4);
+  auto alone = survey(program, 1, Nanos(0)), together = survey(program, 4, Nanos(0));
+  ASSERT_TRUE(alone && together);
+  EXPECT_EQ(alone->wide, alone->steps[0].total);
+  EXPECT_LT(together->wide, together->total);
+  EXPECT_GE(together->wide, *std::max_element(together->steps[0].times.begin(), together->steps[0].times.end()));
 }
 
 class Meeting final : public ops::Kernel {
@@ -64,7 +89,7 @@ class Meeting final : public ops::Kernel {
 
 TEST(Slices, AKernelWhosePartsMeetIsMarkedAndNotCut) {
   CompiledProgram program = program_of(std::make_unique<Meeting>(), 2);
-  auto found = survey(program, Nanos(0));
+  auto found = survey(program, 2, Nanos(0));
   ASSERT_TRUE(found.has_value());
   EXPECT_TRUE(found->steps[0].barrier);
   cut_steps(program, *found);

@@ -125,7 +125,20 @@ void level_times(StepSurvey& step, const std::vector<int>& regions) {
   step.total = std::min(step.total, sum);
 }
 
-void note(StepSurvey& step, const device::SurveyTeam& team, Nanos took, bool first) {
+// How long a step takes on `cores` that share its regions' parts: each part is taken by the core that is free first.
+Nanos time_on(int cores, const StepSurvey& step, const std::vector<int>& regions) {
+  Nanos sum = step.outside;
+  for (size_t r = 0; r < regions.size(); ++r) {
+    const auto first = static_cast<size_t>(regions[r]);
+    const size_t last = r + 1 < regions.size() ? static_cast<size_t>(regions[r + 1]) : step.times.size();
+    std::vector<Nanos> busy(static_cast<size_t>(cores));
+    for (size_t u = first; u < last; ++u) *std::min_element(busy.begin(), busy.end()) += step.times[u];
+    sum += *std::max_element(busy.begin(), busy.end());
+  }
+  return std::min(sum, step.total);
+}
+
+void note(StepSurvey& step, const device::SurveyTeam& team, int cores, Nanos took, bool first) {
   if (first || !(team.table() == step.units)) {
     step.units = team.table();
     step.times = team.times();
@@ -137,6 +150,7 @@ void note(StepSurvey& step, const device::SurveyTeam& team, Nanos took, bool fir
   step.outside = std::min(step.outside, team.outside());
   step.total = std::min(step.total, took);
   level_times(step, team.regions());
+  step.wide = time_on(cores, step, team.regions());
 }
 
 // Pages that nobody has touched would be mapped in the midst of the first round's steps.
@@ -145,16 +159,17 @@ void touch(std::byte* memory, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kPage) static_cast<volatile std::byte*>(memory)[at] = std::byte{0};
 }
 
-void survey_sides(const Branch& branch, Nanos budget, StepSurvey& step) {
+void survey_sides(const Branch& branch, int cores, Nanos budget, StepSurvey& step) {
   for (const auto& side : branch.taken) {
-    auto found = survey(*side, budget);
+    auto found = survey(*side, cores, budget);
     step.sides.push_back(found ? std::move(*found) : Survey());
     step.total = std::max(step.total, step.sides.back().total);
+    step.wide = std::max(step.wide, step.sides.back().wide);
   }
 }
 
-void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runner, const Clock& clock, Nanos budget,
-                  bool first, const std::set<std::string>* only, Survey& result) {
+void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runner, const Clock& clock, int cores,
+                  Nanos budget, bool first, const std::set<std::string>* only, Survey& result) {
   while (!runner.done()) {
     const size_t i = runner.next_index();
     const Step& step = program.body[i];
@@ -164,7 +179,7 @@ void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runn
       continue;
     }
     if (step.branch) {
-      if (first) survey_sides(*step.branch, budget, surveyed);
+      if (first) survey_sides(*step.branch, cores, budget, surveyed);
       runner.skip_step();
       continue;
     }
@@ -174,7 +189,8 @@ void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runn
     Nanos began = clock.now();
     (void)runner.step_whole(team);  // a fault of made-up data says nothing
     team.finish();
-    note(surveyed, team, clock.now() - began, first);
+    note(surveyed, team, cores, clock.now() - began, first);
+    if (step.kernel->meets_barriers()) surveyed.wide = surveyed.total / cores;  // one kernel for each width
     const bool long_one = surveyed.total > program.quantum && surveyed.units.total > 1;
     if (first && long_one && !surveyed.barrier) {
       surveyed.sliceable =
@@ -219,7 +235,8 @@ void cut_step(Step& step, StepInfo& info, const StepSurvey& surveyed, Nanos quan
 
 }  // namespace
 
-std::optional<Survey> survey(const CompiledProgram& program, Nanos budget, const std::set<std::string>* only) {
+std::optional<Survey> survey(const CompiledProgram& program, int cores, Nanos budget,
+                             const std::set<std::string>* only) {
   auto arena = take_arena(program.arena);
   if (!arena.ok()) return std::nullopt;
   touch(arena->data(), program.arena);
@@ -232,10 +249,13 @@ std::optional<Survey> survey(const CompiledProgram& program, Nanos budget, const
   for (int round = 0; round < kMostRounds; ++round) {
     if (round > 0 && clock.now() - began >= budget) break;
     Runner runner(program, arena->data(), addresses(inputs), addresses(outputs));
-    survey_round(program, arena->data(), runner, clock, budget, round == 0, only, result);
+    survey_round(program, arena->data(), runner, clock, cores, budget, round == 0, only, result);
   }
   give_arena(std::move(*arena));
-  for (const StepSurvey& step : result.steps) result.total += step.total;
+  for (const StepSurvey& step : result.steps) {
+    result.total += step.total;
+    result.wide += step.wide;
+  }
   return result;
 }
 

@@ -22,6 +22,7 @@ struct StepSurvey {
   Nanos outside;              // what every slice spends again
   Nanos whole;                // of the step planned in no more parts than cores; 0 if that was not looked at
   Nanos total;                // of the step, the shortest of the rounds; a branch: its longer side
+  Nanos wide;                 // the same on all cores of the program, by its units' times
   bool barrier = false;       // its parts met at one: units and times say nothing
   bool sliceable = true;      // false: a run unit by unit gave other results than a run whole
   std::vector<Survey> sides;  // of a branch
@@ -30,13 +31,16 @@ struct StepSurvey {
 struct Survey {
   std::vector<StepSurvey> steps;  // per step of the program's body
   Nanos total;                    // sum of the steps'
+  Nanos wide;                     // of the steps' own
 };
 
 // Rounds until `budget` is used, at least one and at most six. Inputs are drawn from a fixed stream (f32 in [-1, 1)),
 // zero for other types; a step that faults on them is surveyed all the same. Steps longer than the program's quantum
 // are put to the proof that they bear slicing. With `only`, other steps than those of these keys are not run: their
-// results are zeros and their surveys empty. Nothing if there is no memory.
-std::optional<Survey> survey(const CompiledProgram& program, Nanos budget, const std::set<std::string>* only = nullptr);
+// results are zeros and their surveys empty. `cores` are those that the program is made for. Nothing if there is no
+// memory.
+std::optional<Survey> survey(const CompiledProgram& program, int cores, Nanos budget,
+                             const std::set<std::string>* only = nullptr);
 
 // Cuts every step into slices of at most the program's quantum by the survey's times, and writes predictions, slices
 // and loss into the program's infos.

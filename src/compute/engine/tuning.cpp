@@ -7,7 +7,7 @@
 namespace motet::engine {
 namespace {
 
-constexpr std::string_view kFormat = "motet-tuning-3";
+constexpr std::string_view kFormat = "motet-tuning-4";
 constexpr int64_t kMost = int64_t{1} << 24;  // elements of any list
 constexpr int kDeepest = 64;                 // branches within branches
 
@@ -66,10 +66,12 @@ class Reader {
 
 void write(const Survey& survey, Writer& out) {
   out.number(survey.total.value);
+  out.number(survey.wide.value);
   out.number(static_cast<int64_t>(survey.steps.size()));
   for (const StepSurvey& step : survey.steps) {
     out.number(step.outside.value);
     out.number(step.total.value);
+    out.number(step.wide.value);
     out.number(step.whole.value);
     out.number(step.barrier ? 1 : 0);
     out.number(step.sliceable ? 1 : 0);
@@ -94,10 +96,12 @@ Survey read_survey(Reader& in, int depth) {
     return survey;
   }
   survey.total = Nanos(in.number());
+  survey.wide = Nanos(in.number());
   for (int64_t steps = in.count(); in.sound() && steps > 0; --steps) {
     StepSurvey step;
     step.outside = Nanos(in.number());
     step.total = Nanos(in.number());
+    step.wide = Nanos(in.number());
     step.whole = Nanos(in.number());
     step.barrier = in.number() != 0;
     step.sliceable = in.number() != 0;

@@ -54,7 +54,7 @@ class Products {
     add({0, kA}, {1, kB}, {3, kY}, cores);
     add({3, kY}, {2, kC}, {4, kZ}, cores);
     program_->stages = single_lane(2);
-    auto found = survey(*program_, Nanos(0));
+    auto found = survey(*program_, cores, Nanos(0));
     MOTET_CHECK(found.has_value(), "there is memory for a survey");
     cut_steps(*program_, *found);
   }
