@@ -1,7 +1,6 @@
 // Pictures whose channels lie side by side times one number a channel, as squeeze-and-excitation ends: oneDNN
 // multiplies blocked ones row-major only, bringing them there and back, and others on one core a picture.
 #include <algorithm>
-#include <array>
 
 #include "compute/ops/elementwise/elementwise.h"
 #include "compute/ops/support/function_kernel.h"
@@ -11,13 +10,10 @@
 namespace motet::ops {
 namespace {
 
-// Factors of the channels that lie side by side, repeated so that one call of the inner loop takes many pixels.
-constexpr int64_t kTile = 2048;
-
 struct ScaleChannels {
   size_t picture = 0, factors = 1;  // inputs
   int64_t batch = 0, blocks = 0;    // of the picture
-  int64_t pixels = 0, block = 0;    // of a picture's plane; channels side by side, at most kTile
+  int64_t pixels = 0, block = 0;    // of a picture's plane; channels side by side
   bool shared = false;              // the same factors for every picture
 
   // Cut by pixels, as the convolutions around are, so that a core finds in its cache what it has written.
@@ -26,24 +22,15 @@ struct ScaleChannels {
     team.for_range(batch * pixels, (kGrain + each - 1) / each, [&](int64_t begin, int64_t end) {
       while (begin < end) {
         const int64_t n = begin / pixels, first = begin % pixels, count = std::min(end - begin, pixels - first);
-        for (int64_t b = 0; b < blocks; ++b)
-          scale(args, (shared ? 0 : n * blocks) + b, ((n * blocks + b) * pixels + first) * block, count);
+        for (int64_t b = 0; b < blocks; ++b) {
+          const int64_t from = ((n * blocks + b) * pixels + first) * block;
+          vec::loops().scale_pixels(input_data<float>(args, picture) + from,
+                                    input_data<float>(args, factors) + ((shared ? 0 : n * blocks) + b) * block, count,
+                                    block, output_data<float>(args, 0) + from);
+        }
         begin += count;
       }
     });
-  }
-
-  // `count` pixels of a block from element `from` on, by the block's own factors.
-  void scale(const KernelArgs& args, int64_t factor_block, int64_t from, int64_t count) const {
-    const float* factor = input_data<float>(args, factors) + factor_block * block;
-    const float* x = input_data<float>(args, picture) + from;
-    float* y = output_data<float>(args, 0) + from;
-    const int64_t length = count * block;
-    std::array<float, kTile> tile;
-    const int64_t filled = std::min(kTile / block * block, length);
-    for (int64_t i = 0; i < filled; i += block) std::copy_n(factor, block, tile.data() + i);
-    for (int64_t at = 0; at < length; at += filled)
-      vec::loops().binary(vec::Binary::kMul, x + at, 1, tile.data(), 1, y + at, std::min(filled, length - at));
   }
 };
 
@@ -61,7 +48,6 @@ Result<KernelPtr> plan_scale_channels(const NodeRequest& request) {
   const Layout layout = request.inputs[s.picture].layout;
   if (layout == Layout::kRowMajor) return unsupported("channels that do not lie side by side");
   s.block = layout == Layout::kNChw16c ? 16 : layout == Layout::kNChw8c ? 8 : out[1];
-  if (s.block > kTile) return unsupported("more than " + std::to_string(kTile) + " channels side by side");
   if (picture != out || factors.size() != 4 || factors[1] != out[1] || factors[2] != 1 || factors[3] != 1 ||
       (factors[0] != out[0] && factors[0] != 1))
     return unsupported("anything but one factor a channel");

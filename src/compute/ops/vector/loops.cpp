@@ -259,6 +259,7 @@ const Loops MOTET_VECTOR_TABLE = {MOTET_VECTOR_ISA,
                                   turn,
                                   attend,
                                   depthwise,
+                                  scale_pixels,
                                   multiply_i8};
 
 }  // namespace motet::ops::vec

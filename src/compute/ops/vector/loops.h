@@ -141,6 +141,8 @@ struct Loops {
   // out = softmax(scale q k^T + mask) v
   void (*attend)(const AttentionBlock& block);
   void (*depthwise)(const DepthwisePlane& plane);
+  // y[p * channels + c] = x[p * channels + c] * factor[c]. y may be x.
+  void (*scale_pixels)(const float* x, const float* factor, int64_t pixels, int64_t channels, float* y);
   // The block by its `x`: weights of int8 are widened in registers.
   void (*multiply_i8)(const Int8Block& block);
 };

@@ -270,5 +270,18 @@ TEST(Vector, DepthwiseConvolutionsOfEveryWindow) {
   }
 }
 
+TEST(Vector, PixelsTimesANumberAChannel) {
+  for (const Loops* loops : every_isa()) {
+    for (const int64_t channels : {1, 4, 8, 16, 35}) {
+      std::vector<float> x(static_cast<size_t>(channels * 5)), factor(static_cast<size_t>(channels));
+      for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) - 9;
+      for (size_t c = 0; c < factor.size(); ++c) factor[c] = static_cast<float>(c) + 0.5f;
+      std::vector<float> y = x;
+      loops->scale_pixels(y.data(), factor.data(), 5, channels, y.data());
+      for (size_t i = 0; i < x.size(); ++i) ASSERT_EQ(y[i], x[i] * factor[i % factor.size()]) << loops->isa << channels;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace motet::ops::vec
