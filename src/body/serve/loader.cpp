@@ -455,7 +455,8 @@ void Loader::refine(Instance& instance, brain::BucketId bucket, uint64_t release
 
 void Loader::keep(Instance& instance) const {
   if (loading_.cache_dir.empty() || !instance.wanted) return;
-  if (instance.model->persist()) (void)engine::trim(loading_.cache_dir, kCacheBytes);
+  if (instance.model->persist() && engine::grown(loading_.cache_dir))
+    (void)engine::trim(loading_.cache_dir, kCacheBytes);
 }
 
 Result<brain::Loaded> Loader::compile_bucket(Instance& instance, brain::BucketId bucket) const {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -47,13 +48,19 @@ std::string hex(XXH128_hash_t hash) {
   return text;
 }
 
-// Roots that refused a write, in this process.
-struct Refusals {
+struct Roots {
   std::mutex mutex;
-  std::set<fs::path> roots;
+  std::set<fs::path> roots;  // guarded by mutex
 };
-Refusals& refusals() {
-  static Refusals instance;
+// Those that refused a write, in this process.
+Roots& refusals() {
+  static Roots instance;
+  return instance;
+}
+
+// Roots that this process has put something below since it trimmed them last.
+Roots& grown_roots() {
+  static Roots instance;
   return instance;
 }
 
@@ -97,11 +104,10 @@ class Mapping {
   size_t bytes_;
 };
 
-// The file's bytes; nothing if there is no such file or it cannot be mapped.
-std::shared_ptr<const Mapping> map(const fs::path& file, size_t& bytes) {
+// The file's bytes and status; nothing if there is no such file or it cannot be mapped.
+std::shared_ptr<const Mapping> map(const fs::path& file, size_t& bytes, struct stat& status) {
   int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (descriptor < 0) return nullptr;
-  struct stat status{};
   void* address = MAP_FAILED;
   if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0) {
     bytes = static_cast<size_t>(status.st_size);
@@ -111,14 +117,61 @@ std::shared_ptr<const Mapping> map(const fs::path& file, size_t& bytes) {
   return address == MAP_FAILED ? nullptr : std::make_shared<const Mapping>(address, bytes);
 }
 
-bool sound(const Mapping& mapping, size_t bytes, std::string_view key) {
+// Which files this process has read and found whole, by what changes when one is written or replaced. What is mapped
+// again and again, by models that come and go, is not read for its checksum each time.
+class Proven {
+ public:
+  bool has(const struct stat& file) {
+    std::lock_guard lock(mutex_);
+    return files_.contains(key(file));
+  }
+  void add(const struct stat& file) {
+    std::lock_guard lock(mutex_);
+    if (files_.size() >= kMost) files_.clear();
+    files_.insert(key(file));
+  }
+
+ private:
+  using Key = std::array<int64_t, 7>;
+  static constexpr size_t kMost = 1 << 16;
+  static Key key(const struct stat& s) {
+    return {static_cast<int64_t>(s.st_dev),          static_cast<int64_t>(s.st_ino),
+            static_cast<int64_t>(s.st_size),         static_cast<int64_t>(s.st_mtim.tv_sec),
+            static_cast<int64_t>(s.st_mtim.tv_nsec), static_cast<int64_t>(s.st_ctim.tv_sec),
+            static_cast<int64_t>(s.st_ctim.tv_nsec)};
+  }
+  std::mutex mutex_;
+  std::set<Key> files_;  // guarded by mutex_
+};
+Proven& proven() {
+  static Proven instance;
+  return instance;
+}
+
+// Fills the page tables at once: else whoever reads it first pays a fault for each few pages.
+void populate(const Mapping& mapping, size_t bytes) {
+#ifdef MADV_POPULATE_READ
+  (void)::madvise(const_cast<std::byte*>(mapping.data()), bytes, MADV_POPULATE_READ);  // a kernel before 5.14 says no
+#else
+  (void)mapping, (void)bytes;
+#endif
+}
+
+bool sound(const Mapping& mapping, size_t bytes, const struct stat& status, std::string_view key) {
   if (bytes < sizeof(Header)) return false;
   Header header;
   std::memcpy(&header, mapping.data(), sizeof(header));
-  return std::memcmp(header.magic, kMagic, sizeof(kMagic)) == 0 && header.header_hash == hash_of(header) &&
-         header.payload_bytes == bytes - sizeof(Header) &&
-         XXH128_isEqual(header.key_hash, XXH3_128bits(key.data(), key.size())) &&
-         header.payload_hash == XXH3_64bits(mapping.data() + sizeof(Header), header.payload_bytes);
+  if (std::memcmp(header.magic, kMagic, sizeof(kMagic)) != 0 || header.header_hash != hash_of(header) ||
+      header.payload_bytes != bytes - sizeof(Header) ||
+      !XXH128_isEqual(header.key_hash, XXH3_128bits(key.data(), key.size())))
+    return false;
+  if (proven().has(status)) {
+    populate(mapping, bytes);
+    return true;
+  }
+  if (header.payload_hash != XXH3_64bits(mapping.data() + sizeof(Header), header.payload_bytes)) return false;
+  proven().add(status);
+  return true;
 }
 
 }  // namespace
@@ -132,9 +185,10 @@ fs::path BlobStore::file_of(std::string_view key) const { return folder_ / hex(X
 std::optional<Blob> BlobStore::get(std::string_view key) const {
   fs::path file = file_of(key);
   size_t bytes = 0;
-  auto mapping = map(file, bytes);
+  struct stat status{};
+  auto mapping = map(file, bytes, status);
   if (!mapping) return std::nullopt;
-  if (!sound(*mapping, bytes, key)) {
+  if (!sound(*mapping, bytes, status, key)) {
     log_warning("cache file '" + file.native() + "' is damaged; it is made again");
     std::error_code ignored;  // in a read-only directory it stays, and is found damaged again
     fs::remove(file, ignored);
@@ -146,6 +200,10 @@ std::optional<Blob> BlobStore::get(std::string_view key) const {
 
 bool BlobStore::put(std::string_view key, std::span<const std::byte> bytes) const {
   if (refused(root_)) return false;
+  {
+    std::lock_guard lock(grown_roots().mutex);
+    grown_roots().roots.insert(root_);
+  }
   std::error_code code;
   fs::create_directories(folder_, code);
   if (code) return refuse(root_, "cannot make '" + folder_.native() + "': " + code.message());
@@ -176,7 +234,16 @@ bool BlobStore::put(std::string_view key, std::span<const std::byte> bytes) cons
 
 void BlobStore::touch() const { ::utimensat(AT_FDCWD, folder_.c_str(), nullptr, 0); }
 
+bool grown(const fs::path& root) {
+  std::lock_guard lock(grown_roots().mutex);
+  return grown_roots().roots.contains(root);
+}
+
 Bytes trim(const fs::path& root, Bytes limit) {
+  {
+    std::lock_guard lock(grown_roots().mutex);
+    grown_roots().roots.erase(root);
+  }
   struct Scope {
     fs::file_time_type used;
     fs::path folder;

@@ -1,9 +1,9 @@
 // BlobStore: blobs by key in a directory, one file each, kept between processes. A blob is read by mapping its file, so
-// it takes no memory that the machine could not have back, and is checked against its checksum first: a damaged or
-// half-written file is removed and reads as absent. Writers put a whole file beside its place and rename it there, so
-// several processes may share a directory. A directory that cannot be written (read-only, full) costs one log line;
-// from then on nothing more is written to that root by this process. Nothing here fails: a cache that cannot be used is
-// an empty one. Any thread.
+// it takes no memory that the machine could not have back, and is checked against its checksum first, once a process as
+// long as the file stays the same: a damaged or half-written file is removed and reads as absent. Writers put a whole
+// file beside its place and rename it there, so several processes may share a directory. A directory that cannot be
+// written (read-only, full) costs one log line; from then on nothing more is written to that root by this process.
+// Nothing here fails: a cache that cannot be used is an empty one. Any thread.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +42,10 @@ class BlobStore {
 
   const std::filesystem::path root_, folder_;
 };
+
+// True if this process has put something below `root` since it was trimmed last: only then is there anything to trim,
+// which looks at every file.
+bool grown(const std::filesystem::path& root);
 
 // Removes the scopes that have gone unused longest until those below `root` take no more than `limit` together, and
 // what is left of writers that died. Returns the bytes removed.

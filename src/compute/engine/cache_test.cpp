@@ -123,6 +123,35 @@ TEST_F(CacheTest, EveryDamageIsFoundAndTheFileRemoved) {
   EXPECT_NE(log_lines()[0].find("is damaged"), std::string::npos);
 }
 
+// A file's checksum is looked at once, but not when the file is another by then.
+TEST_F(CacheTest, DamageDoneAfterABlobWasReadIsFound) {
+  BlobStore store(root_, "model");
+  auto bytes = some_bytes(5'000);
+  ASSERT_TRUE(store.put("a", bytes));
+  ASSERT_TRUE(equal(store.get("a"), bytes));
+  ASSERT_TRUE(equal(store.get("a"), bytes));
+  fs::path file = files_in(store.folder()).at(0);
+  const auto written = fs::last_write_time(file);
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekp(3'000);
+  stream.put(static_cast<char>(~static_cast<int>(bytes[3'000 - 64])));
+  stream.close();
+  fs::last_write_time(file, written + std::chrono::seconds(1));  // clocks of file systems are coarse
+  EXPECT_FALSE(store.get("a"));
+  EXPECT_FALSE(fs::exists(file));
+}
+
+TEST_F(CacheTest, HasGrownUntilItIsTrimmed) {
+  BlobStore store(root_, "model");
+  EXPECT_FALSE(grown(root_));
+  ASSERT_TRUE(store.put("a", some_bytes(10)));
+  EXPECT_TRUE(grown(root_));
+  EXPECT_FALSE(grown(root_ / "model"));
+  trim(root_, Bytes(1'000));
+  EXPECT_TRUE(store.get("a"));
+  EXPECT_FALSE(grown(root_));
+}
+
 TEST_F(CacheTest, AFileUnderAnotherKeysNameIsNotTaken) {
   BlobStore store(root_, "model");
   ASSERT_TRUE(store.put("a", some_bytes(100, 1)));
