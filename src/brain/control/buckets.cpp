@@ -17,6 +17,13 @@ constexpr size_t kDroppedKept = 4096;
 
 void set_bound(Domain& d, Bucket& b, Nanos at) { move_key(d.load_bounds, b.bound_at, at, b.instance->id, b.id); }
 
+void set_bytes(Domain& d, Bucket& bucket, Bytes bytes) {
+  d.budget.release(bucket.bytes);
+  d.budget.charge(bytes);
+  bucket.bytes = bytes;
+  if (!bucket.instance->settings.on_demand) d.stays.reset();
+}
+
 void fail_queue(Domain& d, Bucket& bucket, const Error& error) {
   while (bucket.queue.oldest != nullptr) reply_error(d, *bucket.queue.oldest, error);
 }
@@ -24,7 +31,7 @@ void fail_queue(Domain& d, Bucket& bucket, const Error& error) {
 void erase(Domain& d, Bucket& bucket) {
   MOTET_CHECK(bucket.queue.empty() && bucket.executions == 0, "a bucket goes when nothing uses it");
   set_bound(d, bucket, kNever);
-  d.budget.release(bucket.bytes);
+  set_bytes(d, bucket, Bytes(0));
   Instance& instance = *bucket.instance;
   BucketId id = bucket.id;
   d.loading.erase({instance.id, id});
@@ -56,6 +63,7 @@ void ask_load(Domain& d, Bucket& bucket) {
 void wait_for_place(Domain& d, Bucket& bucket) {
   bucket.phase = BucketPhase::kWanted;
   bucket.load_began = kNever;
+  bucket.wanted_since = d.now;
   d.crowded.insert(bucket.instance->id);
   if (bucket.bound_at == kNever) set_bound(d, bucket, d.now + d.options.load_bound);
 }
@@ -108,9 +116,8 @@ void renew_programs(Domain& d, Bucket& bucket, const Loaded& event) {
   }
   Bytes more = event.bytes - bucket.bytes;
   if (!all || event.bytes < Bytes(0) || (more > Bytes(0) && !make_room(d, more))) return;  // the old ones serve on
-  d.budget.release(bucket.bytes);
-  d.budget.charge(event.bytes);
-  bucket.bytes = bucket.instance->load_bytes = event.bytes;
+  set_bytes(d, bucket, event.bytes);
+  bucket.instance->load_bytes = event.bytes;
   bucket.programs = std::move(programs);
   recheck_rows(d, bucket);
   reindex(d, bucket);
@@ -133,7 +140,7 @@ Bucket& bucket_for(Domain& d, Instance& instance, BucketId id) {
   if (!fresh) return bucket;
   bucket.id = id;
   bucket.instance = &instance;
-  if (may_load(d, instance) && make_place(d, instance)) {
+  if (may_load(d, instance, d.now) && make_place(d, instance)) {
     ask_load(d, bucket);
   } else {
     wait_for_place(d, bucket);
@@ -180,8 +187,7 @@ void bucket_loaded(Domain& d, Instance& instance, const Loaded& event) {
     unload(d, bucket);
     return;
   }
-  d.budget.charge(event.bytes);
-  bucket.bytes = event.bytes;
+  set_bytes(d, bucket, event.bytes);
   bucket.phase = BucketPhase::kReady;
   if (bucket.load_began != kNever) note_load(instance, d.now - bucket.load_began);
   bucket.load_began = kNever;
@@ -284,7 +290,7 @@ bool place_waiting_buckets(Domain& d, Instance& instance) {
       if (first == nullptr || bucket.queue.oldest->sequence < first->queue.oldest->sequence) first = &bucket;
     }
     if (first == nullptr) return true;
-    if (!may_load(d, instance) || !make_place(d, instance)) return false;
+    if (!may_load(d, instance, first->wanted_since) || !make_place(d, instance)) return false;
     ask_load(d, *first);
   }
   return true;

@@ -79,6 +79,11 @@ struct Domain {
   std::set<std::pair<InstanceId, BucketId>> retired;              // and still there
   std::map<InstanceId, OrderedAnswers> ordered;
 
+  // When the first of those that wait for room will no longer wait for what is worth less than what it can have.
+  Nanos room_at = kNever;
+  // Charged for what no load of a model on demand can take the place of; absent when it is to be summed anew.
+  std::optional<Bytes> stays;
+
   Nanos armed = kNever;  // the earliest WakeAt not yet passed
   std::vector<Action> actions;
 };

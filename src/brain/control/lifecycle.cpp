@@ -13,6 +13,13 @@ namespace {
 
 void set_bound(Domain& d, Instance& i, Nanos at) { move_key(d.load_bounds, i.bound_at, at, i.id, BucketId{0}); }
 
+void set_bytes(Domain& d, Instance& i, Bytes bytes) {
+  d.budget.release(i.bytes);
+  d.budget.charge(bytes);
+  i.bytes = bytes;
+  d.stays.reset();
+}
+
 // Another set of instances, or other limits: the slow decision is due.
 void ask_plan(Domain& d) {
   double seconds = (d.now - d.plan_asked_at).seconds();
@@ -42,8 +49,7 @@ void ask_unload(Domain& d, Instance& i) {
 
 void release_all(Domain& d, Instance& i) {
   drop_all_buckets(d, i);
-  d.budget.release(i.bytes);
-  i.bytes = Bytes(0);
+  set_bytes(d, i, Bytes(0));
   i.dropped.clear();
 }
 
@@ -60,8 +66,7 @@ void begin_load(Domain& d, Instance& i, Bytes expected) {
                                      std::to_string(d.budget.limit().value) + " bytes are left"));
     return;
   }
-  d.budget.charge(expected);
-  i.bytes = expected;
+  set_bytes(d, i, expected);
   i.load_pending = true;
   set_bound(d, i, d.now + d.options.load_bound);
   d.actions.push_back(Load{i.id, 0});
@@ -70,6 +75,7 @@ void begin_load(Domain& d, Instance& i, Bytes expected) {
 void want(Domain& d, Instance& i, const ConfigChanged& event) {
   i.settings = event.settings;
   i.expected_bytes = event.expected_bytes;
+  d.stays.reset();
   if (i.unload_pending) {
     i.load_again = true;
     return;
@@ -111,9 +117,7 @@ void whole_loaded(Domain& d, Instance& i, Bytes bytes) {
     ask_unload(d, i);
     return;
   }
-  d.budget.release(i.bytes);
-  d.budget.charge(bytes);
-  i.bytes = bytes;
+  set_bytes(d, i, bytes);
   if (i.state == Lifecycle::kDraining) return;  // no longer wanted: settle_lifecycle unloads it
   i.state = Lifecycle::kReady;
   ask_plan(d);
@@ -233,6 +237,7 @@ void expire_loads(Domain& d) {
 void settle_lifecycle(Domain& d) {
   for (auto at = d.retired.begin(); at != d.retired.end();)
     at = unload_retired(d, d.instances.at(at->first), at->second) ? d.retired.erase(at) : std::next(at);
+  d.room_at = kNever;
   // Who has waited longest first: places may be instances' own, memory and loads are common.
   std::vector<std::pair<uint64_t, InstanceId>> waiting;
   for (InstanceId id : d.crowded) waiting.emplace_back(first_waiting(d.instances.at(id)), id);

@@ -120,6 +120,7 @@ class DomainLoop final : public Loop {
     if (!d_.deadlines.empty()) wake = std::min(wake, std::get<0>(*d_.deadlines.begin()));
     if (!d_.bounds.empty()) wake = std::min(wake, d_.bounds.begin()->first);
     if (!d_.load_bounds.empty()) wake = std::min(wake, std::get<0>(*d_.load_bounds.begin()));
+    wake = std::min(wake, d_.room_at);
     if (wake == kNever || wake >= d_.armed) return;
     d_.armed = std::max(wake, d_.now + Nanos(1));
     d_.actions.push_back(WakeAt{d_.armed});

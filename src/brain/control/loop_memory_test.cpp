@@ -94,6 +94,62 @@ TEST(LoopMemory, NothingInUseGivesWayAndTheQueryWaits) {
   EXPECT_TRUE(body.answer(q)->ok);
 }
 
+// `kept` is asked for often and idle, `lesser` seldom and in use: until when does a load of a third wait for it?
+struct Crowd {
+  explicit Crowd(Nanos run) : body(budget(11'000'000)) {
+    kept = body.add(on_demand("kept", kBytes));
+    ModelSpec slow = on_demand("lesser", kBytes);
+    slow.speed.fixed = run * 2;  // on both cores
+    lesser = body.add(slow);
+    third = body.add(on_demand("third", kBytes));
+    for (int i = 0; i < 5; ++i) body.warm(kept);
+    body.query(lesser);
+    body.advance(ms(3));  // loaded, and runs
+    body.clear();
+    asked = body.query(third);
+  }
+  static constexpr int64_t kBytes = 5'000'000;  // ten milliseconds to load again
+  VirtualBody body;
+  InstanceId kept, lesser, third;
+  QueryId asked;
+};
+
+TEST(LoopMemory, ALoadWaitsForWhatIsWorthLessThanWhatIsIdle) {
+  Crowd c(ms(6));
+  EXPECT_TRUE(c.body.sent<Unload>().empty());
+  c.body.advance(ms(50));
+  EXPECT_TRUE(unloaded(c.body, c.lesser));
+  EXPECT_FALSE(unloaded(c.body, c.kept));
+  ASSERT_NE(c.body.answer(c.asked), nullptr);
+  EXPECT_TRUE(c.body.answer(c.asked)->ok);
+}
+
+TEST(LoopMemory, ALoadWaitsNoLongerThanWhatItSavesWouldTakeToLoad) {
+  Crowd c(ms(300));
+  c.body.advance(ms(9));
+  EXPECT_TRUE(c.body.sent<Unload>().empty());
+  c.body.advance(ms(2));
+  EXPECT_TRUE(unloaded(c.body, c.kept));
+  EXPECT_FALSE(unloaded(c.body, c.lesser));
+}
+
+TEST(LoopMemory, WhatStaysIsCountedAnewWhenItGoes) {
+  VirtualBody body(budget(3'000));
+  ModelSpec fixed = on_demand("fixed", 2'500);
+  fixed.settings.on_demand = false;
+  fixed.bucket_bytes = Bytes(100);
+  InstanceId f = body.add(fixed), m = body.add(on_demand("m"));
+  QueryId refused = body.query(m);
+  ASSERT_NE(body.answer(refused), nullptr);
+  EXPECT_EQ(body.answer(refused)->reason, ShedReason::kOverBudget);
+  body.send(ConfigChanged{.instance = f, .wanted = false});
+  body.advance(ms(10));
+  QueryId well = body.query(m);
+  body.advance(ms(50));
+  ASSERT_NE(body.answer(well), nullptr);
+  EXPECT_TRUE(body.answer(well)->ok) << body.answer(well)->error.message;
+}
+
 TEST(LoopMemory, WhatTakesMoreThanExpectedWaitsForIt) {
   VirtualBody body(budget(1'600));
   ModelSpec slow = on_demand("slow");

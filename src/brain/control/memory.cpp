@@ -13,47 +13,81 @@ bool idle(const Bucket& bucket) {
   return bucket.phase == BucketPhase::kReady && bucket.queue.empty() && bucket.executions == 0;
 }
 
-}  // namespace
+bool loaded(const Bucket& bucket) { return bucket.phase == BucketPhase::kReady; }
 
-bool make_room(Domain& d, Bytes bytes, InstanceId keep) {
-  if (bytes <= Bytes(0) || d.budget.fits(bytes)) return true;
-  std::vector<Resident> residents;
+// Programs of models on demand, but for those of `keep`.
+std::vector<Resident> residents(const Domain& d, InstanceId keep, bool (*counts)(const Bucket&)) {
+  std::vector<Resident> all;
   for (const auto& [id, instance] : d.instances) {
     if (!instance.settings.on_demand || instance.unload_pending || id == keep) continue;
     double per_s = instance.asked.per_s(d.now);
     for (const auto& [bucket_id, bucket] : instance.buckets)
-      if (idle(bucket)) residents.push_back({id, bucket_id, bucket.bytes, instance.shortest_load, per_s});
+      if (counts(bucket)) all.push_back({id, bucket_id, bucket.bytes, instance.shortest_load, per_s});
   }
-  for (const Resident& victim : choose_victims(residents, bytes - d.budget.left()))
-    evict_bucket(d, d.instances.at(victim.instance), victim.bucket);
+  return all;
+}
+
+// True if `bytes` fit then.
+bool drop(Domain& d, const std::vector<Resident>& victims, Bytes bytes) {
+  for (const Resident& victim : victims) evict_bucket(d, d.instances.at(victim.instance), victim.bucket);
   return d.budget.fits(bytes);
+}
+
+// Room for a load: of all that is loaded the least worth gives way, and where that is in use it is waited for.
+bool make_room_to_load(Domain& d, Bytes bytes, Nanos wanted_since) {
+  if (d.budget.fits(bytes)) return true;
+  const Bytes needed = bytes - d.budget.left();
+  auto in_use = [&](const Resident& r) { return !idle(d.instances.at(r.instance).buckets.at(r.bucket)); };
+  const std::vector<Resident> least = choose_victims(residents(d, {}, loaded), needed);
+  const std::vector<Resident> now = choose_victims(residents(d, {}, idle), needed);
+  if (std::any_of(least.begin(), least.end(), in_use) && !now.empty()) {
+    Nanos wait;
+    for (const Resident& r : now) wait = std::max(wait, reload_time(r));
+    if (d.now < wanted_since + wait) {
+      d.room_at = std::min(d.room_at, wanted_since + wait);
+      return false;
+    }
+  }
+  return drop(d, now, bytes);
+}
+
+Bytes bytes_that_stay(const Domain& d) {
+  Bytes sum;
+  for (const auto& [id, instance] : d.instances) {
+    sum += instance.bytes;
+    if (instance.settings.on_demand) continue;
+    for (const auto& [bucket_id, bucket] : instance.buckets) sum += bucket.bytes;
+  }
+  return sum;
+}
+
+}  // namespace
+
+bool make_room(Domain& d, Bytes bytes, InstanceId keep) {
+  if (bytes <= Bytes(0) || d.budget.fits(bytes)) return true;
+  return drop(d, choose_victims(residents(d, keep, idle), bytes - d.budget.left()), bytes);
 }
 
 Bytes expected_load(const Instance& instance) {
   return instance.load_bytes > Bytes(0) ? instance.load_bytes : instance.expected_bytes;
 }
 
-std::optional<Error> never_loads(const Domain& d, const Instance& instance) {
+std::optional<Error> never_loads(Domain& d, const Instance& instance) {
   if (!instance.settings.on_demand) return std::nullopt;
-  Bytes stays;
-  for (const auto& [id, other] : d.instances) {
-    stays += other.bytes;
-    if (other.settings.on_demand) continue;
-    for (const auto& [bucket_id, bucket] : other.buckets) stays += bucket.bytes;
-  }
-  Bytes expected = expected_load(instance);
+  if (!d.stays) d.stays = bytes_that_stay(d);
+  const Bytes stays = *d.stays, expected = expected_load(instance);
   if (expected <= d.budget.limit() - stays) return std::nullopt;
   return resource_exhausted(model_text(instance) + ": its programs take " + std::to_string(expected.value) +
                             " bytes; of the budget's " + std::to_string(d.budget.limit().value) + ", " +
                             std::to_string(stays.value) + " are of models that stay loaded");
 }
 
-bool may_load(Domain& d, Instance& instance) {
+bool may_load(Domain& d, Instance& instance, Nanos wanted_since) {
   if (!instance.settings.on_demand) return true;
   if (static_cast<int>(d.loading.size()) >= d.options.max_loads) return false;
   Bytes expected = expected_load(instance);
   for (const auto& [key, bytes] : d.loading) expected += bytes;
-  return make_room(d, expected);
+  return make_room_to_load(d, expected, wanted_since);
 }
 
 void make_room_to_run(Domain& d) {

@@ -9,11 +9,12 @@ namespace motet::brain {
 // Makes `bytes` fit the budget, dropping idle programs of models on demand if need be. False, with nothing dropped, if
 // that is not enough. Those of `keep` stay.
 bool make_room(Domain& d, Bytes bytes, InstanceId keep = {});
-// Whether a load of this instance's programs may begin now: not too many are under way, and what it will take fits
-// beside what those will.
-bool may_load(Domain& d, Instance& instance);
+// Whether a load of this instance's programs, wanted since then, may begin now: not too many are under way, and what it
+// will take fits beside what those will. Where programs that are worth less than the idle ones are in use, it waits for
+// those a little: as long as loading again what it would drop would take, at most.
+bool may_load(Domain& d, Instance& instance, Nanos wanted_since);
 // Why a load of this instance's programs can never begin, whatever gives way, if it cannot.
-std::optional<Error> never_loads(const Domain& d, const Instance& instance);
+std::optional<Error> never_loads(Domain& d, const Instance& instance);
 // Bytes that loading programs of a model on demand is expected to take.
 Bytes expected_load(const Instance& instance);
 // Makes room for what the most due query that could run needs.

@@ -118,6 +118,7 @@ struct Bucket {
   BucketPhase phase = BucketPhase::kWanted;
   Nanos bound_at = kNever;        // when a load, or the wait for one, has taken too long
   Nanos load_began = kNever;      // while it is loading
+  Nanos wanted_since;             // while it is wanted
   std::vector<Program> programs;  // ascending batch; not empty when ready
   Queue queue;
   int executions = 0;
