@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/log.h"
@@ -87,6 +88,43 @@ TEST_F(LoadTest, ALaterLoadFindsWhatAnEarlierOneKept) {
   EXPECT_TRUE(model->persist());
   EXPECT_EQ(cached(), files) << "nothing is written twice";
   EXPECT_TRUE(lines().empty());
+}
+
+// While one thread compiles a program of each batch and measures it, another compiles all and drops them again.
+TEST_F(LoadTest, CompilingGoesBesideMeasuring) {
+  auto model = load("models/resnet20_cifar10/1/model.onnx");
+  auto compile = [&](int64_t batch, bool calibrate) {
+    auto program = model->compile({{batch, 3, 32, 32}}, {.max_width = 2, .calibrate = calibrate});
+    EXPECT_TRUE(program.ok()) << program.error().message;
+    return *program;
+  };
+  auto scores = [&](const ProgramPtr& program, int64_t rows) {
+    Tensor pictures = Tensor::zeros(DType::kF32, {rows, 3, 32, 32});
+    float x = 0;
+    for (float& pixel : pictures.view().as<float>()) pixel = x = x > 1 ? 0 : x + 0.01F;
+    QueryInputs query;
+    query.tensors.push_back(pictures.view());
+    auto execution = Execution::create({{program, static_cast<int>(rows)}}, {query}, true);
+    EXPECT_TRUE(execution.ok());
+    EXPECT_EQ((*execution)->run(device::Team::serial()), RunState::kFinished);
+    auto view = (*execution)->output(0, 0).view().as<float>();
+    return std::vector<float>(view.begin(), view.end());
+  };
+  std::map<int64_t, ProgramPtr> quick, measured;
+  std::thread measuring([&] {
+    for (int64_t batch : {1, 2, 3}) measured[batch] = compile(batch, true);
+  });
+  for (int round = 0; round < 4; ++round)
+    for (int64_t batch : {3, 2, 1}) {
+      quick[batch] = compile(batch, false);
+      if (round % 2 == 0) model->drop({{batch, 3, 32, 32}});
+    }
+  measuring.join();
+  for (int64_t batch : {1, 2, 3}) {
+    const auto a = scores(quick[batch], batch), b = scores(measured[batch], batch);
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-3) << batch;
+  }
 }
 
 TEST_F(LoadTest, DamagedWeightsAreMadeAgain) {

@@ -160,9 +160,12 @@ class LoadedModel final : public Model {
   const CachedWeights store_{cache_};
   ops::WeightCache weights_{&store_};
 
-  // Guarded by compile_mutex_.
-  std::mutex compile_mutex_;
-  std::map<Precision, std::optional<ConvolutionChoice>> convolutions_;  // as measured
+  // One program is compiled at a time, and beside it one that is measured: what a query waits for does not wait for
+  // what is only worth having.
+  std::mutex compile_mutex_, measure_mutex_;
+
+  std::mutex convolutions_mutex_;
+  std::map<Precision, std::optional<ConvolutionChoice>> convolutions_;  // as measured; guarded by its mutex
 
   mutable std::mutex prepared_mutex_;
   std::map<std::set<std::string>, std::shared_ptr<const Graph>> prepared_;  // by disabled passes; guarded by its mutex
@@ -217,13 +220,24 @@ Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, 
     return good ? found->second.program : nullptr;
   };
   if (ProgramPtr program = find()) return program;
-  std::lock_guard one_at_a_time(compile_mutex_);
+  std::lock_guard one_at_a_time(options.calibrate ? measure_mutex_ : compile_mutex_);
   if (ProgramPtr program = find()) return program;
   MOTET_ASSIGN(auto graph, prepared(options.disabled_passes));
-  MOTET_ASSIGN(auto compiled,
-               compile_graph(*graph, input_shapes, options, weights_, cache_, convolutions_[options.precision]));
+  std::optional<ConvolutionChoice> choice;
+  {
+    std::lock_guard lock(convolutions_mutex_);
+    choice = convolutions_[options.precision];
+  }
+  MOTET_ASSIGN(auto compiled, compile_graph(*graph, input_shapes, options, weights_, cache_, choice));
+  if (choice) {
+    std::lock_guard lock(convolutions_mutex_);
+    auto& known = convolutions_[options.precision];
+    if (!known) known = std::move(choice);
+  }
   std::lock_guard lock(programs_mutex_);
-  return programs_.insert_or_assign(std::move(key), std::move(compiled)).first->second.program;
+  auto [at, fresh] = programs_.try_emplace(std::move(key), compiled);
+  if (!fresh && (compiled.calibrated || !at->second.calibrated)) at->second = std::move(compiled);
+  return at->second.program;
 }
 
 void LoadedModel::drop(const std::vector<Shape>& input_shapes) {

@@ -98,7 +98,7 @@ class Program {
 
 // A loaded model: the graph as read, and programs per input shapes, compiled on demand and kept. Weights are shared by
 // all programs, and one model by all who load files of the same content. Any thread; compile() of one model runs one at
-// a time, without holding up executions.
+// a time, and beside it one that measures, without holding up executions.
 class Model {
  public:
   // Reads an ONNX file, or what an installed foreign executor reads (foreign_step.h). With executor "auto" a model or
