@@ -1,11 +1,33 @@
 """Processes that take turns at being timed: `r MILLISECONDS` in, a JSON array of latencies in ms out. `motet perf --control`
-speaks so; `serve` lets a Python peer speak so too. All are loaded and idle while another has its turn.
+speaks so; `serve` lets a Python peer speak so too. All are loaded and idle while another has its turn: a process whose threads
+spin on after its turn, as ONNX Runtime's do for tens of milliseconds, is waited for before the next one begins.
 """
+import glob
 import json
 import statistics
 import subprocess
 import sys
 import time
+
+
+def busy(process):
+    """True if a thread of the process runs or is about to."""
+    for path in glob.glob(f"/proc/{process}/task/*/stat"):
+        try:
+            with open(path) as f:
+                if f.read().rpartition(")")[2].split()[0] == "R":
+                    return True
+        except (FileNotFoundError, ProcessLookupError):  # the thread has ended
+            pass
+    return False
+
+
+def wait_idle(process, seconds_at_most=2.0, looks=3):
+    """Until the process was seen idle some times in a row."""
+    end, seen = time.monotonic() + seconds_at_most, 0
+    while seen < looks and time.monotonic() < end:
+        seen = 0 if busy(process) else seen + 1
+        time.sleep(0.001)
 
 
 class Turns:
@@ -25,6 +47,7 @@ class Turns:
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"{' '.join(self.command)} ended with status {self.process.wait()}")
+        wait_idle(self.process.pid)
         return statistics.median(json.loads(line))
 
     def close(self):
