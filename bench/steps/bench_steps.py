@@ -5,7 +5,8 @@ Over the models of build/zoo (`make zoo`), each in two processes, one a batch si
  - losses, at batch 8 on one core: every kind of sliced op against the same op planned whole, in turn and in the same memory;
    each the shortest of 30 runs;
  - yields, at batch 8 on one core and on two: from asking for a yield to having the cores, over 1,000 asks at random moments.
-   Samples during which the hypervisor took time from the machine (steal in /proc/stat) are counted and left out;
+   Samples during which the hypervisor took time from the machine (steal in /proc/stat) are counted and left out. Those longer
+   than 1,200 us are shown with the time for which another process or thread had one of the cores, by the scheduler's statistics;
  - schedules, at batch 1: 200 runs under drawn schedules of pauses, leaders and widths, some killed on the way.
 A model takes 15 to 100 s on two cores of a server, most of it to compile it; all take about 20 minutes. --only, and 0 for
 what is not wanted, make it shorter.
@@ -87,7 +88,7 @@ def main():
         for one in answer["yields"]:
             samples = one["us"]
             row["yields"][one["width"]] = {"p50": percentile(samples, 0.5), "p99": percentile(samples, 0.99), "max": max(samples),
-                                           "longest_step_us": one["longest_step_us"], "stolen": one["stolen_samples"], "long_steps": one["long_steps"]}
+                                           "longest_step_us": one["longest_step_us"], "stolen": one["stolen_samples"], "long_steps": one["long_steps"], "late": one["late"]}
             row["left_out"] += one["stolen_samples"]
             yields[one["width"]] += samples
             shown += f"{percentile(samples, 0.99):>13.0f}{max(samples):>8.0f}"
@@ -101,6 +102,8 @@ def main():
             if loss["loss"] > WORST_LOSS:
                 print(f"  {loss['loss']:.3f} {loss['op']}: {loss['whole_us']:.0f} us by {loss['whole']}, in {loss['slices']} slices by {loss['sliced']}")
         for width, one in row["yields"].items():
+            for late in sorted(one["late"], key=lambda late: -late["us"])[:3]:
+                print(f"  width {width}: {late['us']:.0f} us to yield, for {late['delayed_us']:.0f} us of which something else had a core; {late['faults']} faults; {late['at']}")
             for step in one["long_steps"][:3]:
                 print(f"  width {width}: {step['us']:.0f} us, the longest of {step['steps']} steps of {step['op']}, {step['total_us']:.0f} us in all, predicted {step['predicted_us']:.0f} at width 1")
         rows[name] = row

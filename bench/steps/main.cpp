@@ -34,12 +34,37 @@ Status measure_losses(const Compiled& sliced, int runs, JsonWriter& json) {
   return {};
 }
 
+// The step that was running when `at` steps were done.
+std::string op_at(const engine::Program& program, int64_t at) {
+  for (const engine::StepInfo& info : program.steps()) {
+    at -= std::max<int64_t>(1, info.slices);
+    if (at < 0) return info.op + " " + info.implementation + " of " + info.node;
+  }
+  return "the end";
+}
+
+// Samples that took longer than a quantum and a fifth, and why, as far as it can be seen.
+void write_late(const engine::Program& program, const std::vector<steps::Yield>& samples, JsonWriter& json) {
+  constexpr double kLateUs = 1200;
+  json.key("late").begin_array();
+  for (const steps::Yield& sample : samples)
+    if (sample.us > kLateUs && !sample.steal)
+      json.begin_object()
+          .field("us", sample.us)
+          .field("delayed_us", sample.delayed_us)
+          .field("faults", sample.faults)
+          .field("at", op_at(program, sample.at))
+          .end_object();
+  json.end_array();
+}
+
 Status measure_yields(const Compiled& compiled, int width, int asks, JsonWriter& json) {
   MOTET_ASSIGN(auto samples, steps::yields(compiled.program, width, asks));
   json.begin_object().field("width", int64_t{width}).key("us").begin_array();
   for (const steps::Yield& sample : samples)
     if (!sample.steal) json.value(sample.us);
   json.end_array();
+  write_late(*compiled.program, samples, json);
   int64_t stolen = 0;
   for (const steps::Yield& sample : samples) stolen += sample.steal;
   json.field("stolen_samples", stolen)

@@ -24,8 +24,11 @@ struct Loss {
 Result<std::vector<Loss>> losses(const engine::ProgramPtr& sliced, const engine::ProgramPtr& whole, int runs);
 
 struct Yield {
-  double us = 0;       // from asking to having the cores
-  bool steal = false;  // the hypervisor took time from this machine meanwhile
+  double us = 0;          // from asking to having the cores
+  bool steal = false;     // the hypervisor took time from this machine meanwhile
+  double delayed_us = 0;  // the most that one of the threads waited for a core that something else had
+  int64_t faults = 0;     // pages that were mapped meanwhile
+  int64_t at = 0;         // steps that were done when the cores were free
 };
 // Runs the program over and over on `width` cores, asks `asks` times at random moments that it yield, and times each.
 Result<std::vector<Yield>> yields(const engine::ProgramPtr& program, int width, int asks);

@@ -1,3 +1,7 @@
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <fstream>
@@ -23,10 +27,32 @@ int64_t stolen_ticks() {
   return steal;
 }
 
+// Time that this process's thread `tid` could have run but something else had its core, of the scheduler's statistics.
+Nanos delay_of(pid_t tid) {
+  std::ifstream statistics("/proc/self/task/" + std::to_string(tid) + "/schedstat");
+  int64_t ran = 0, waited = 0;
+  statistics >> ran >> waited;
+  return Nanos(waited);
+}
+
+std::vector<Nanos> delays_of(const std::vector<pid_t>& threads) {
+  std::vector<Nanos> list;
+  for (pid_t thread : threads) list.push_back(delay_of(thread));
+  return list;
+}
+
+// Pages mapped for this process since it began.
+int64_t faults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt;
+}
+
 // What the asker and the worker share: one ask at a time.
 struct Ask {
   std::atomic<bool> open{false};     // asked for, not yet answered
   std::atomic<int64_t> freed_at{0};  // when the cores were free
+  std::atomic<int64_t> at{0};        // steps that were done then
   std::atomic<bool> stop{false};
 };
 
@@ -41,12 +67,16 @@ Result<std::vector<Yield>> yields(const engine::ProgramPtr& program, int width, 
   std::unique_ptr<engine::Execution> execution;
   Status failed;
   std::vector<Yield> samples;
+  std::vector<pid_t> threads;
+  for (int core = 0; core < width; ++core) on_worker(*pool, core, [&] { threads.push_back(gettid()); });
   std::jthread asker([&] {
     Random random(7, "asks");
     const double mean_ns = 2e6;
+    threads.push_back(gettid());
     while (static_cast<int>(samples.size()) < asks && !ask.stop.load()) {
       std::this_thread::sleep_for(std::chrono::nanoseconds(static_cast<int64_t>(random.exponential(mean_ns))));
-      int64_t steal = stolen_ticks();
+      const int64_t steal = stolen_ticks(), mapped = faults();
+      const std::vector<Nanos> before = delays_of(threads);
       Nanos asked_at;
       {
         std::lock_guard lock(mutex);
@@ -57,7 +87,11 @@ Result<std::vector<Yield>> yields(const engine::ProgramPtr& program, int width, 
       }
       ask.open.wait(true);
       if (ask.stop.load()) break;
-      samples.push_back({(Nanos(ask.freed_at.load()) - asked_at).seconds() * 1e6, stolen_ticks() != steal});
+      const std::vector<Nanos> after = delays_of(threads);
+      Nanos delayed;
+      for (size_t i = 0; i < after.size(); ++i) delayed = std::max(delayed, after[i] - before[i]);
+      samples.push_back({(Nanos(ask.freed_at.load()) - asked_at).seconds() * 1e6, stolen_ticks() != steal,
+                         delayed.seconds() * 1e6, faults() - mapped, ask.at.load()});
     }
     ask.stop.store(true);
   });
@@ -80,6 +114,7 @@ Result<std::vector<Yield>> yields(const engine::ProgramPtr& program, int width, 
         std::lock_guard lock(mutex);
         if (ask.open.load()) {  // paused for it, or ended just then: the cores are free either way
           ask.freed_at.store(freed.value);
+          ask.at.store(execution->steps_done());
           execution->clear_pause();
           ask.open.store(false);
           ask.open.notify_all();
