@@ -76,6 +76,12 @@ std::set<std::string> worth_winograd(const CompiledProgram& direct, const Compil
   return keys;
 }
 
+// True if there are kernels of Winograd's method: oneDNN's in f32, our own in bf16.
+bool has_winograd(Layout layout, Precision precision) {
+  return (layout == Layout::kNChw16c && precision != Precision::kInt8) ||
+         (layout == Layout::kNhwc && precision == Precision::kBf16);
+}
+
 // Lowers for each candidate, times each, and keeps the fastest and its choice.
 Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<const Graph>& graph,
                                                        LoweringOptions lowering, const std::vector<Layout>& layouts,
@@ -92,7 +98,7 @@ Result<std::shared_ptr<CompiledProgram>> lower_fastest(const std::shared_ptr<con
     MOTET_ASSIGN(Cut cut, lower_cut(graph, lowering, Care::kTimed, memo));
     std::shared_ptr<CompiledProgram> direct = cut.program;
     compare(std::move(cut));
-    if (candidate != Layout::kNChw16c || lowering.precision != Precision::kExact) continue;
+    if (!has_winograd(candidate, lowering.precision)) continue;
     lowering.all_winograd = true;
     MOTET_ASSIGN(Cut everywhere, lower_cut(graph, lowering, Care::kTimed, memo));
     lowering.all_winograd = false;

@@ -37,6 +37,7 @@ bool is_carrier(const Node& node) {
                                                        "Gelu",
                                                        "GlobalAveragePool",
                                                        "GlobalMaxPool",
+                                                       "GroupNormalization",
                                                        "HardSigmoid",
                                                        "HardSwish",
                                                        "Identity",

@@ -11,6 +11,7 @@
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/registry.h"
 #include "compute/ops/testing/harness.h"
+#include "compute/ops/vector/winograd.h"
 
 namespace motet::ops {
 namespace {
@@ -51,6 +52,7 @@ struct Example {
   std::vector<Tensor> inputs;
   std::vector<bool> constant;
   Shape result;
+  bool winograd = false;
 };
 
 graph::Node node_of(std::string op, size_t inputs,
@@ -66,6 +68,7 @@ graph::Node node_of(std::string op, size_t inputs,
 
 // The result as f32, computed with non-constant operands and the result of type `dtype`; nothing if all refuse.
 std::optional<std::vector<float>> run(const Example& example, DType dtype, Layout layout, device::Team& team) {
+  const bool lowered = dtype == DType::kBF16;
   size_t count = example.inputs.size();
   std::vector<TensorSpec> inputs;
   std::vector<const Tensor*> constants(count, nullptr);
@@ -86,9 +89,13 @@ std::optional<std::vector<float>> run(const Example& example, DType dtype, Layou
                               .constants = constants,
                               .outputs = outputs,
                               .preferred = layout,
-                              .lowered = dtype == DType::kBF16});
+                              .max_width = team.width(),
+                              .winograd = example.winograd && lowered,
+                              .lowered = lowered});
   if (!planned.ok()) return std::nullopt;
   const Kernel& kernel = *planned->kernel;
+  if (example.winograd && lowered && (layout == Layout::kNhwc || layout == Layout::kNChw16c))
+    EXPECT_EQ(kernel.implementation(), "own winograd bf16");
   std::vector<Held> held;
   std::vector<TensorView> views;
   for (size_t i = 0; i < count; ++i) {
@@ -179,6 +186,20 @@ TEST(Bf16, Rows) {
   expect_close(
       {node_of("Transpose", 1, {{"perm", std::vector<int64_t>{2, 0, 1}}}), {drawn(shape, 10)}, {false}, {65, 3, 17}}, 0,
       required);
+}
+
+TEST(Bf16, GroupNormalization) {
+  for (const Shape& shape : {Shape{2, 32, 13, 9}, Shape{1, 96, 31, 17}}) {
+    const int64_t channels = shape[1];
+    for (bool relu : {false, true}) {
+      graph::Node node = node_of("GroupNormalization", 3, {{"num_groups", int64_t{8}}});
+      node.opset = 21;
+      if (relu) node.post_ops = {{.kind = graph::PostOp::Kind::kRelu}};
+      // Row-major has no kernel for bf16.
+      expect_close({node, {drawn(shape, 50), drawn({channels}, 51), drawn({channels}, 52)}, {false, true, true}, shape},
+                   2 * kUnit, false);
+    }
+  }
 }
 
 TEST(Bf16, Products) {
@@ -285,6 +306,39 @@ TEST(Bf16, Convolutions) {
                   {false, true, true, false},
                   result},
                  2 * kUnit);
+  }
+}
+
+TEST(Bf16, ConvolutionsByWinograd) {
+  if (!onednn::has_bf16() || vec::winograd_loops() == nullptr) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
+  struct Form {
+    int64_t batch, in, out, height, width;
+    std::vector<int64_t> pads;
+    std::vector<graph::PostOp> post_ops;
+  };
+  using Kind = graph::PostOp::Kind;
+  const graph::PostOp add{.kind = Kind::kAdd, .input = 3}, relu{.kind = Kind::kRelu};
+  // Odd extents, uneven padding, channels that fill no panel, one patch and more than one block of them.
+  for (const Form& f : {Form{2, 16, 48, 14, 14, {1, 1, 1, 1}, {relu}},
+                        {1, 32, 32, 7, 7, {1, 1, 1, 1}, {add, relu}},
+                        {3, 64, 16, 9, 20, {0, 2, 1, 0}, {{.kind = Kind::kClip, .alpha = -8, .beta = 20}}},
+                        {1, 512, 64, 13, 5, {1, 1, 1, 1}, {add}},
+                        {1, 16, 96, 3, 3, {0, 0, 0, 0}, {}},
+                        {2, 96, 32, 31, 33, {2, 2, 2, 2}, {}}}) {
+    const Shape result{f.batch, f.out, f.height + f.pads[0] + f.pads[2] - 2, f.width + f.pads[1] + f.pads[3] - 2};
+    const bool addend = !f.post_ops.empty() && f.post_ops[0].kind == Kind::kAdd;
+    graph::Node node = node_of("Conv", addend ? 4 : 3, {{"pads", f.pads}});
+    node.post_ops = f.post_ops;
+    Example example{node,
+                    {drawn({f.batch, f.in, f.height, f.width}, 40), drawn({f.out, f.in, 3, 3}, 41), drawn({f.out}, 42)},
+                    {false, true, true},
+                    result,
+                    true};
+    if (addend) {
+      example.inputs.push_back(drawn(result, 43));
+      example.constant.push_back(false);
+    }
+    expect_close(example, 2 * kUnit);
   }
 }
 

@@ -4,6 +4,7 @@
 #include "compute/ops/attention/attention.h"
 #include "compute/ops/attention/fused.h"
 #include "compute/ops/conv/conv.h"
+#include "compute/ops/conv/winograd.h"
 #include "compute/ops/elementwise/elementwise.h"
 #include "compute/ops/linear/linear.h"
 #include "compute/ops/matmul/few_rows.h"
@@ -46,6 +47,7 @@ constexpr Implementation kOnednnUnary = kOnednn<onednn::plan_eltwise>;
 constexpr Implementation kArithmetic = kComputing<plan_arithmetic>;
 constexpr Implementation kOnednnBinary = kOnednn<onednn::plan_binary>;
 
+constexpr Implementation kWinograd{"winograd", plan_winograd};
 constexpr Implementation kTiles{"tiles", plan_tiled_product};
 constexpr Implementation kOnednnGrid{"onednn grid", onednn::plan_product_grid};
 constexpr Implementation kFewRowsProduct{"panels", plan_few_rows};
@@ -127,7 +129,9 @@ constexpr Row kBinaryRows[] = {
 
 constexpr Row kLinearRows[] = {
     {kOnnx, "AveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_average_pool>}},
-    {kOnnx, "Conv", {{"depthwise", plan_depthwise}, kOnednnWidths<onednn::plan_convolution>, kComputing<plan_conv>}},
+    {kOnnx,
+     "Conv",
+     {{"depthwise", plan_depthwise}, kWinograd, kOnednnWidths<onednn::plan_convolution>, kComputing<plan_conv>}},
     {kOnnx, "ConvTranspose", {kOnednnWidths<onednn::plan_deconvolution>, kComputing<plan_conv_transpose>}},
     {kOnnx, "Gemm", {kFewRowsProduct, kTiles, kOnednnGrid, kOnednnWidths<onednn::plan_matmul>, kComputing<plan_gemm>}},
     {kOnnx, "GlobalAveragePool", {kOnednn<onednn::plan_pooling>, kComputing<plan_global_pool>}},

@@ -1,5 +1,6 @@
 // GroupNormalization (Wu and He, 2018) of pictures as convolutions leave them: [N, H, W, C] or blocks of channels.
-// Three passes, so that a mean far from zero costs no digits: sums, squared deviations from the mean, the result.
+// Three passes, so that a mean far from zero costs no digits: sums, squared deviations from the mean, the result. bf16
+// is widened a few rows at a time, and rounded once when the result is stored.
 #include <algorithm>
 #include <cmath>
 
@@ -19,6 +20,8 @@ constexpr int64_t kLeastRows = 6;
 constexpr int64_t kPixelsPerSegment = 128;
 constexpr int64_t kMostSegments = 8;
 constexpr int64_t kGroupsPerPart = 16;
+// Numbers of bf16 that are widened at once: whole rows.
+constexpr int64_t kChunk = 4096;
 
 // The picture as [images][blocks][pixels][lanes]: one block of C lanes, or C / 16 of 16. A block's pixels are cut into
 // segments; (image, block, segment) is a unit of work. Neighbouring pixels are taken together as a row of lanes.
@@ -27,6 +30,7 @@ struct Picture {
   int64_t segments = 1, together = 1;
   int64_t groups = 1, each = 0;  // channels of a group
   float epsilon = 0;
+  DType type = DType::kF32;
 
   int64_t units() const { return images * blocks * segments; }
   int64_t row() const { return lanes * together; }
@@ -84,6 +88,19 @@ Range range_of(const Picture& p, int64_t unit) {
   return {(unit / p.segments * p.pixels + begin) * p.lanes, (end - begin) * p.lanes};
 }
 
+// f(numbers as f32, how many) over the range, whole rows at a time.
+template <class F>
+void for_rows(const Picture& p, const std::byte* data, const Range& range, F&& f) {
+  if (p.type == DType::kF32) return f(reinterpret_cast<const float*>(data) + range.first, range.count);
+  alignas(64) float chunk[kChunk];
+  const int64_t step = kChunk / p.row() * p.row();
+  for (int64_t at = 0; at < range.count; at += step) {
+    const int64_t count = std::min(step, range.count - at);
+    vec::loops().widen(reinterpret_cast<const uint16_t*>(data) + range.first + at, chunk, count);
+    f(chunk, count);
+  }
+}
+
 // Adds up a row's pixels lane by lane.
 void fold(const Picture& p, const float* row, float* lanes) {
   std::copy(row, row + p.lanes, lanes);
@@ -91,22 +108,22 @@ void fold(const Picture& p, const float* row, float* lanes) {
     for (int64_t lane = 0; lane < p.lanes; ++lane) lanes[lane] += row[i + lane];
 }
 
-void add_up(const Picture& p, const Scratch& s, int64_t unit, const float* x) {
+void add_up(const Picture& p, const Scratch& s, int64_t unit, const std::byte* data) {
   float* row = s.factors + unit * p.row();
   std::fill(row, row + p.row(), 0.0F);
-  const Range range = range_of(p, unit);
-  vec::loops().add_rows(x + range.first, range.count, p.row(), row);
+  for_rows(p, data, range_of(p, unit),
+           [&](const float* x, int64_t count) { vec::loops().add_rows(x, count, p.row(), row); });
   fold(p, row, s.sums + unit * p.lanes);
 }
 
-void add_up_deviations(const Picture& p, const Scratch& s, int64_t unit, const float* x) {
+void add_up_deviations(const Picture& p, const Scratch& s, int64_t unit, const std::byte* data) {
   const int64_t image = unit / p.segments / p.blocks, block = unit / p.segments % p.blocks;
   float *mean = s.addends + unit * p.row(), *row = s.factors + unit * p.row();
   spread(p, block, s.means + image * p.groups, mean);
   repeat(p, mean);
   std::fill(row, row + p.row(), 0.0F);
-  const Range range = range_of(p, unit);
-  vec::loops().add_squared_rows(x + range.first, mean, range.count, p.row(), row);
+  for_rows(p, data, range_of(p, unit),
+           [&](const float* x, int64_t count) { vec::loops().add_squared_rows(x, mean, count, p.row(), row); });
   fold(p, row, s.deviations + unit * p.lanes);
 }
 
@@ -114,8 +131,6 @@ void normalise(const Picture& p, const Scratch& s, int64_t unit, const KernelArg
                std::span<const graph::PostOp> post_ops) {
   const int64_t image = unit / p.segments / p.blocks, block = unit / p.segments % p.blocks;
   const float *scale = input_data<float>(args, 1), *bias = input_data<float>(args, 2);
-  const float* x = input_data<float>(args, 0);
-  float* y = output_data<float>(args, 0);
   float *factor = s.factors + unit * p.row(), *addend = s.addends + unit * p.row();
   spread(p, block, s.inverses + image * p.groups, factor);
   spread(p, block, s.means + image * p.groups, addend);
@@ -126,9 +141,15 @@ void normalise(const Picture& p, const Scratch& s, int64_t unit, const KernelArg
   }
   repeat(p, factor);
   repeat(p, addend);
-  const Range range = range_of(p, unit);
-  vec::loops().scale_rows(x + range.first, factor, addend, range.count, p.row(), y + range.first);
-  apply_post_ops(post_ops, args, y + range.first, range.first, range.count);
+  int64_t at = range_of(p, unit).first;
+  alignas(64) float chunk[kChunk];
+  for_rows(p, args.inputs[0].data, range_of(p, unit), [&](const float* x, int64_t count) {
+    float* y = p.type == DType::kF32 ? output_data<float>(args, 0) + at : chunk;
+    vec::loops().scale_rows(x, factor, addend, count, p.row(), y);
+    apply_post_ops(post_ops, args, y, at, count);
+    if (p.type == DType::kBF16) vec::loops().narrow(y, output_data<uint16_t>(args, 0) + at, count);
+    at += count;
+  });
 }
 
 Result<Picture> picture_of(const NodeRequest& request) {
@@ -144,10 +165,12 @@ Result<Picture> picture_of(const NodeRequest& request) {
             .lanes = block,
             .groups = groups,
             .each = in.shape[1] / groups,
-            .epsilon = request.node.float_or("epsilon", 1e-5F)};
+            .epsilon = request.node.float_or("epsilon", 1e-5F),
+            .type = in.dtype};
   p.segments = std::clamp<int64_t>(p.pixels / kPixelsPerSegment, 1, kMostSegments);
   const int64_t most = std::max<int64_t>(1, p.pixels / p.segments / kLeastRows);
   p.together = std::clamp<int64_t>(kLeastLanes / p.lanes, 1, most);
+  if (p.type == DType::kBF16 && p.row() > kChunk) return unsupported("more than 4096 channels of bf16 side by side");
   return p;
 }
 
@@ -155,7 +178,7 @@ Result<Picture> picture_of(const NodeRequest& request) {
 
 Result<KernelPtr> plan_group_norm_of_pixels(const NodeRequest& request) {
   MOTET_RETURN_IF_ERROR(expect_inputs(request, 3, 3));
-  MOTET_RETURN_IF_ERROR(expect_type(request, 0, {DType::kF32}));
+  MOTET_RETURN_IF_ERROR(expect_type(request, 0, {DType::kF32, DType::kBF16}));
   const TensorSpec& in = request.inputs[0];
   if (in.shape.size() != 4) return unsupported("of " + describe(in));
   if (request.node.opset < 21) return unsupported("scale and bias per group");
@@ -175,7 +198,7 @@ Result<KernelPtr> plan_group_norm_of_pixels(const NodeRequest& request) {
   return make_kernel(
       [p, post_ops = request.node.post_ops](const KernelArgs& args, device::Team& team) {
         const Scratch s = scratch_of(p, args.scratch);
-        const float* x = input_data<float>(args, 0);
+        const std::byte* x = args.inputs[0].data;
         auto each_unit = [&](auto work) {
           team.for_range(p.units(), 1, [&](int64_t begin, int64_t end) {
             for (int64_t unit = begin; unit < end; ++unit) work(unit);

@@ -141,6 +141,36 @@ void add_depthwise_post_ops(Cases& cases) {
   }
 }
 
+// In bf16, whose points Winograd's method rounds once more.
+void add_winograd(Cases& cases) {
+  auto narrow = [](const Array& a) {
+    return map(a, [](double v) { return static_cast<double>(bf16_to_float(float_to_bf16(static_cast<float>(v)))); });
+  };
+  auto one = [&](const Shape& in, int64_t out, const Shape& pads, bool fused) {
+    const ConvParameters p{{1, 1}, {1, 1}, pads, 1};
+    const Array x = narrow(cases.array(in)), w = narrow(cases.array({out, in[1], 3, 3})), bias = cases.array({out});
+    const Array plain = conv(x, w, &bias, p), other = narrow(cases.array(plain.shape)), sizes = sizes_of(bias);
+    Case c{.op = "Conv",
+           .attributes = attributes_of(p),
+           .inputs = {tensor_of(DType::kBF16, x), f32_tensor(w), f32_tensor(bias)},
+           .constant = {false, true, true},
+           .expected = plain,
+           .dtype = DType::kBF16,
+           .roundings = 0x1p16,
+           .magnitude = conv(sizes_of(x), sizes_of(w), &sizes, p),
+           .winograd = true};
+    if (fused) {
+      c.inputs.push_back(tensor_of(DType::kBF16, other));
+      c.post_ops = {{.kind = PostOp::Kind::kAdd, .input = 3}, {.kind = PostOp::Kind::kRelu}};
+      c.expected = map(broadcast(plain, other, plus), [](double v) { return std::max(v, 0.0); });
+    }
+    cases.add(std::move(c));
+  };
+  one({2, 16, 7, 10}, 48, {1, 1, 1, 1}, false);
+  one({1, 48, 9, 5}, 32, {1, 1, 1, 1}, true);
+  one({3, 32, 13, 14}, 16, {2, 0, 1, 1}, false);
+}
+
 void add_transposed(Cases& cases) {
   auto one = [&](Shape in, Shape kernel, Shape strides, Shape dilations, Shape pads, int64_t group) {
     Shape x_shape{2, 4 * group}, w_shape{4 * group, 3};
@@ -173,6 +203,7 @@ void add_convolution_cases(Cases& cases) {
   add_chosen(cases);
   add_post_ops(cases);
   add_depthwise_post_ops(cases);
+  add_winograd(cases);
   add_transposed(cases);
 }
 

@@ -40,7 +40,9 @@ struct Buffer {
   size_t size;
 };
 
-bool can_take(const TensorSpec& spec) { return spec.shape.size() == 4 && spec.dtype == DType::kF32; }
+bool can_take(const TensorSpec& spec) {
+  return spec.shape.size() == 4 && (spec.dtype == DType::kF32 || spec.dtype == DType::kBF16);
+}
 
 void reorder(const TensorSpec& from, const TensorSpec& to, std::byte* src, std::byte* dst) {
   if (from.layout == to.layout) {
@@ -102,7 +104,7 @@ class Trial {
 
   Result<KernelPtr> plan(const Implementation& implementation, int parts) const {
     return implementation.plan(
-        {node_, inputs_, {present_.get(), inputs_.size()}, constants_, outputs_, layout_, parts});
+        {node_, inputs_, {present_.get(), inputs_.size()}, constants_, outputs_, layout_, parts, case_.winograd});
   }
 
   // The outputs, row-major, of a run in one call with regions cut for `width`.
@@ -186,12 +188,11 @@ class Trial {
   static bool padding_is_zero(const TensorSpec& spec, const std::byte* data) {
     const int64_t block = spec.layout == Layout::kNChw16c ? 16 : spec.layout == Layout::kNChw8c ? 8 : 1;
     if (block == 1 || spec.shape[1] % block == 0) return true;
-    const auto* x = reinterpret_cast<const float*>(data);
     const int64_t blocks = (spec.shape[1] + block - 1) / block, plane = spec.shape[2] * spec.shape[3];
     for (int64_t n = 0; n < spec.shape[0]; ++n) {
-      const float* last = x + (n * blocks + blocks - 1) * plane * block;
+      const int64_t last = (n * blocks + blocks - 1) * plane * block;
       for (int64_t i = 0; i < plane * block; ++i) {
-        if (i % block >= spec.shape[1] % block && last[i] != 0) return false;
+        if (i % block >= spec.shape[1] % block && element(spec.dtype, data, last + i) != 0) return false;
       }
     }
     return true;

@@ -50,6 +50,7 @@ struct Case {
   double roundings = 0;             // of one element: about the length of its longest sum; 0 asks for the bits
   Array magnitude = {};             // of output 0, per element: the sum of its terms' sizes; else |expected|
   double floor = 0;                 // least magnitude, for functions that are approximated in absolute terms
+  bool winograd = false;            // NodeRequest::winograd
   bool refused = false;             // every implementation must refuse, and say why
 };
 

@@ -1,5 +1,6 @@
 #include "compute/ops/vector/int8.h"
 #include "compute/ops/vector/loops.h"
+#include "compute/ops/vector/winograd.h"
 
 namespace motet::ops::vec {
 
@@ -8,6 +9,7 @@ extern const Loops kBaselineLoops;
 extern const Loops kAvx2Loops;
 extern const Loops kAvx512Loops;
 extern const ByteLoops kVnniLoops;
+extern const WinogradLoops kBf16WinogradLoops;
 #endif
 
 int available_isas(const Loops* (&out)[3]) {
@@ -43,6 +45,18 @@ const ByteLoops* byte_loops() {
            __builtin_cpu_supports("avx512vnni");
   }();
   return has_vnni ? &kVnniLoops : nullptr;
+#else
+  return nullptr;
+#endif
+}
+
+const WinogradLoops* winograd_loops() {
+#if defined(__x86_64__)
+  static const bool has_bf16 = [] {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16");
+  }();
+  return has_bf16 ? &kBf16WinogradLoops : nullptr;
 #else
   return nullptr;
 #endif
