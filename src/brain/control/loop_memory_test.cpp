@@ -96,7 +96,7 @@ TEST(LoopMemory, NothingInUseGivesWayAndTheQueryWaits) {
 
 // `kept` is asked for often and idle, `lesser` seldom and in use: until when does a load of a third wait for it?
 struct Crowd {
-  explicit Crowd(Nanos run) : body(budget(11'000'000)) {
+  explicit Crowd(Nanos run) : body(budget(9'000)) {
     kept = body.add(on_demand("kept", kBytes));
     ModelSpec slow = on_demand("lesser", kBytes);
     slow.speed.fixed = run * 2;  // on both cores
@@ -104,18 +104,18 @@ struct Crowd {
     third = body.add(on_demand("third", kBytes));
     for (int i = 0; i < 5; ++i) body.warm(kept);
     body.query(lesser);
-    body.advance(ms(3));  // loaded, and runs
+    body.advance(ms(2));  // loaded in one, and runs for another
     body.clear();
     asked = body.query(third);
   }
-  static constexpr int64_t kBytes = 5'000'000;  // ten milliseconds to load again
+  static constexpr int64_t kBytes = 4'000;
   VirtualBody body;
   InstanceId kept, lesser, third;
   QueryId asked;
 };
 
 TEST(LoopMemory, ALoadWaitsForWhatIsWorthLessThanWhatIsIdle) {
-  Crowd c(ms(6));
+  Crowd c(us(1500));
   EXPECT_TRUE(c.body.sent<Unload>().empty());
   c.body.advance(ms(50));
   EXPECT_TRUE(unloaded(c.body, c.lesser));
@@ -126,9 +126,9 @@ TEST(LoopMemory, ALoadWaitsForWhatIsWorthLessThanWhatIsIdle) {
 
 TEST(LoopMemory, ALoadWaitsNoLongerThanWhatItSavesWouldTakeToLoad) {
   Crowd c(ms(300));
-  c.body.advance(ms(9));
+  c.body.advance(us(900));  // a load takes a millisecond
   EXPECT_TRUE(c.body.sent<Unload>().empty());
-  c.body.advance(ms(2));
+  c.body.advance(us(200));
   EXPECT_TRUE(unloaded(c.body, c.kept));
   EXPECT_FALSE(unloaded(c.body, c.lesser));
 }

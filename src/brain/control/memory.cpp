@@ -42,7 +42,7 @@ bool make_room_to_load(Domain& d, Bytes bytes, Nanos wanted_since) {
   const std::vector<Resident> now = choose_victims(residents(d, {}, idle), needed);
   if (std::any_of(least.begin(), least.end(), in_use) && !now.empty()) {
     Nanos wait;
-    for (const Resident& r : now) wait = std::max(wait, reload_time(r));
+    for (const Resident& r : now) wait = std::max(wait, d.instances.at(r.instance).load_time);
     if (d.now < wanted_since + wait) {
       d.room_at = std::min(d.room_at, wanted_since + wait);
       return false;

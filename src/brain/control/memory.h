@@ -11,7 +11,7 @@ namespace motet::brain {
 bool make_room(Domain& d, Bytes bytes, InstanceId keep = {});
 // Whether a load of this instance's programs, wanted since then, may begin now: not too many are under way, and what it
 // will take fits beside what those will. Where programs that are worth less than the idle ones are in use, it waits for
-// those a little: as long as loading again what it would drop would take, at most.
+// those a little: as long as the last load of what it would drop took, at most.
 bool may_load(Domain& d, Instance& instance, Nanos wanted_since);
 // Why a load of this instance's programs can never begin, whatever gives way, if it cannot.
 std::optional<Error> never_loads(Domain& d, const Instance& instance);

@@ -10,16 +10,13 @@ namespace {
 constexpr double kLoadedBytesPerS = 0.5e9;
 
 double value_of(const Resident& r) {
-  return reload_time(r).seconds() * r.per_s / static_cast<double>(std::max<int64_t>(1, r.bytes.value));
+  // What was never measured still takes some time.
+  double seconds = std::max(r.load_time, Nanos::from_millis(1)).seconds();
+  seconds = std::max(seconds, static_cast<double>(r.bytes.value) / kLoadedBytesPerS);
+  return seconds * r.per_s / static_cast<double>(std::max<int64_t>(1, r.bytes.value));
 }
 
 }  // namespace
-
-Nanos reload_time(const Resident& r) {
-  const double by_bytes = static_cast<double>(r.bytes.value) / kLoadedBytesPerS * 1e9;
-  // What was never measured still takes some time.
-  return std::max({r.load_time, Nanos::from_millis(1), Nanos(static_cast<int64_t>(by_bytes))});
-}
 
 std::vector<Resident> choose_victims(std::span<const Resident> residents, Bytes needed) {
   std::vector<Resident> all(residents.begin(), residents.end());

@@ -25,9 +25,6 @@ struct Resident {
   double per_s = 0;     // queries a second, as of late
 };
 
-// What dropping it costs when it is asked for again.
-Nanos reload_time(const Resident& resident);
-
 // Those to drop so that `needed` bytes at least come free: the least worth first, and of these none that is not needed
 // once the others are gone. Equal ones by instance and bucket. Empty if all together are not enough.
 std::vector<Resident> choose_victims(std::span<const Resident> residents, Bytes needed);
