@@ -34,6 +34,18 @@ struct Overloaded : F... {
   using F::operator()...;
 };
 
+// Whether an instance as a whole may be in another state for it: a shape's programs come and go without that.
+bool changes_status(const brain::Event& event) {
+  if (const auto* loaded = std::get_if<brain::Loaded>(&event)) return loaded->bucket == 0;
+  if (const auto* failed = std::get_if<brain::Failed>(&event)) return failed->bucket == 0 && !failed->execution;
+  return std::holds_alternative<brain::ConfigChanged>(event) || std::holds_alternative<brain::Unloaded>(event);
+}
+bool changes_status(const brain::Action& action) {
+  if (const auto* load = std::get_if<brain::Load>(&action)) return load->bucket == 0;
+  if (const auto* unload = std::get_if<brain::Unload>(&action)) return unload->bucket == 0;
+  return false;
+}
+
 FailureReason reason_of(const Error& error) {
   if (error.code == Code::kCancelled) return FailureReason::kCancelled;
   if (error.code == Code::kInternal) return FailureReason::kBackend;
@@ -142,11 +154,11 @@ void Domain::run() {
 }
 
 bool Domain::out_of_date(const Message& message) const {
-  std::pair<InstanceId, brain::BucketId> of;
-  if (const auto* loaded = std::get_if<brain::Loaded>(&message.event)) of = {loaded->instance, loaded->bucket};
-  if (const auto* failed = std::get_if<brain::Failed>(&message.event)) of = {failed->instance, failed->bucket};
-  auto found = instances_.find(of.first);
-  return of.second != 0 && found != instances_.end() && found->second->releases(of.second) != message.releases;
+  InstanceId of;
+  if (const auto* loaded = std::get_if<brain::Loaded>(&message.event)) of = loaded->instance;
+  if (const auto* failed = std::get_if<brain::Failed>(&message.event)) of = failed->instance;
+  auto found = instances_.find(of);
+  return found != instances_.end() && told_too_late(*found->second, message.event, message.releases);
 }
 
 void Domain::handle(Message message) {
@@ -186,11 +198,9 @@ void Domain::step(const brain::Event& event) {
   std::span<const brain::Action> actions = loop_->step(event, now);
   if (recorder_) recorder_->record(now, event, actions);
   loop_step_seconds_.observe((clock_.now() - now).seconds());
-  bool lifecycle = std::holds_alternative<brain::ConfigChanged>(event) ||
-                   std::holds_alternative<brain::Loaded>(event) || std::holds_alternative<brain::Unloaded>(event) ||
-                   std::holds_alternative<brain::Failed>(event);
+  bool lifecycle = changes_status(event);
   for (const brain::Action& action : actions) {
-    lifecycle |= std::holds_alternative<brain::Load>(action) || std::holds_alternative<brain::Unload>(action);
+    lifecycle = lifecycle || changes_status(action);
     carry_out(action);
   }
   settle(event);

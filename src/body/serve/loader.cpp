@@ -123,6 +123,13 @@ std::optional<BucketShapes> fixed_shapes(const Instance& instance) {
 
 }  // namespace
 
+bool told_too_late(const Instance& instance, const brain::Event& event, uint64_t releases) {
+  brain::BucketId bucket = 0;
+  if (const auto* loaded = std::get_if<brain::Loaded>(&event)) bucket = loaded->bucket;
+  if (const auto* failed = std::get_if<brain::Failed>(&event)) bucket = failed->bucket;
+  return bucket != 0 && instance.releases(bucket) != releases;
+}
+
 std::vector<int> compiled_batches(int max_batch, const std::vector<int>& preferred) {
   std::set<int> sizes;
   for (int size = 1; size <= max_batch; size *= 2) sizes.insert(size);

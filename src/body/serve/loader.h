@@ -37,8 +37,8 @@ struct Loading {
 class Loader {
  public:
   // The instance comes with a ConfigChanged: the settings are known only once the model has been read. `releases` comes
-  // with what is told of a bucket: Instance::releases() when that was begun; if there are more by now it is out of
-  // date, and the loop must not hear it.
+  // with what is told of a bucket: Instance::releases() when that was begun; the loop must not hear what is
+  // told_too_late().
   using Sink = std::function<void(brain::Event, InstancePtr, uint64_t releases)>;
 
   // `width` is the greatest number of cores a program will run on. `registry` outlives the loader.
@@ -103,6 +103,10 @@ class Loader {
   Background thread_;
   Background measuring_;  // last: its jobs post to thread_
 };
+
+// True if an event of a bucket, told with `releases`, is out of date: the loop has let go of the bucket since the work
+// was begun. Of the loop's thread.
+bool told_too_late(const Instance& instance, const brain::Event& event, uint64_t releases);
 
 // The batch sizes for which a model with this limit gets programs: powers of two up to it, the limit, and those
 // preferred.
