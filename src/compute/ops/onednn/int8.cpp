@@ -1,6 +1,6 @@
 // QLinearConv, QLinearMatMul and QGemm with constant parameters: u8 or i8 times i8, summed in int32, and rounded once
-// when the result is stored. Zero points of what is not padded go into the bias; convolutions lie channels last, where
-// oneDNN's int8 kernels are at home.
+// when the result is stored. Zero points of the left-hand side go into the bias: a picture is padded with them
+// beforehand. Convolutions lie channels last, where oneDNN's int8 kernels are at home.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -148,10 +148,9 @@ Result<FusedOps> fuse_quantized(const NodeRequest& request, Parameters& p) {
   return fused;
 }
 
-dnnl::primitive_attr quantized_attributes(const FusedOps& fused, const Parameters& p, int column_mask, bool x_zero) {
+dnnl::primitive_attr quantized_attributes(const FusedOps& fused, const Parameters& p, int column_mask) {
   dnnl::primitive_attr attr = attributes(fused.ops);
   attr.set_output_scales(p.multipliers.size() == 1 ? 0 : column_mask, p.multipliers);
-  if (x_zero) attr.set_zero_points(DNNL_ARG_SRC, 0, {p.x_zero});
   if (p.y_zero != 0) attr.set_zero_points(DNNL_ARG_DST, 0, {p.y_zero});
   return attr;
 }
@@ -177,7 +176,6 @@ struct Convolution {
   Weights weights;
   Desc plain;  // of the weights
   Window window;
-  bool native_zero = false;  // the source's zero point is oneDNN's business, since padding means it
   double flops = 0;
 };
 
@@ -189,18 +187,14 @@ Result<KernelPtr> build(const Convolution& c, bool channels_last) {
     return channels_last ? in_layout(spec.shape, Layout::kNhwc, spec.dtype) : any_layout(spec.shape, spec.dtype);
   };
   Desc bias = row_major({y.shape[1]});
-  // What a zero point means in the padding is summed over the weights in a region of its own, after oneDNN has cleared
-  // the sums outside of it: a run that goes on in a later slice would clear them and not sum again. One part has no
-  // slices.
-  const int width = c.native_zero ? 1 : request.max_width;
   auto description = with_width(
-      width,
+      request.max_width,
       [&] {
         dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_inference, algorithm::convolution_direct, side(x),
                                              any_layout(c.plain.dims(), DType::kI8), bias, side(y), c.window.strides,
                                              c.window.dilations, c.window.pad_begin, c.window.pad_end);
-        return dnnl::convolution_forward::primitive_desc(
-            desc, quantized_attributes(c.fused, c.parameters, 1 << 1, c.native_zero), cpu_engine());
+        return dnnl::convolution_forward::primitive_desc(desc, quantized_attributes(c.fused, c.parameters, 1 << 1),
+                                                         cpu_engine());
       },
       request.together);
   std::string name = description.impl_info_str();
@@ -240,6 +234,100 @@ Desc grouped(const Shape& shape, int64_t groups) {
     dims.insert(dims.begin(), groups);
   }
   return row_major(dims, DType::kI8);
+}
+
+// A convolution without padding, of a picture that is padded with a number first.
+class Padded final : public Kernel {
+ public:
+  // `given` and `padded`: one byte an element, before and after. REQUIRES: the kernel was planned for `padded`.
+  Padded(KernelPtr kernel, const TensorSpec& given, TensorSpec padded, int64_t top, int64_t left, std::byte number)
+      : kernel_(std::move(kernel)), padded_(std::move(padded)), number_(number) {
+    padded_.layout = kernel_->input_layout(0);
+    const Shape &in = given.shape, &out = padded_.shape;
+    const int64_t block = padded_.layout == Layout::kNChw16c  ? 16
+                          : padded_.layout == Layout::kNChw8c ? 8
+                          : padded_.layout == Layout::kNhwc   ? in[1]
+                                                              : 1;
+    planes_ = in[0] * ((in[1] + block - 1) / block);
+    rows_ = in[2];
+    row_ = in[3] * block;
+    padded_rows_ = out[2];
+    padded_row_ = out[3] * block;
+    top_ = top;
+    left_ = left * block;
+  }
+
+  void run(const KernelArgs& args, device::Team& team) const override {
+    if (team.begin_stage()) {
+      constexpr int64_t kBytesOfPart = 65536;
+      team.for_range(planes_ * padded_rows_, kBytesOfPart / padded_row_ + 1, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; ++row) pad_row(args, row);
+      });
+    }
+    std::vector<TensorView> inputs(args.inputs.begin(), args.inputs.end());
+    inputs[0] = {padded_.dtype, padded_.shape, args.scratch};
+    KernelArgs inner = args;
+    inner.inputs = inputs;
+    inner.scratch = args.scratch + padded_bytes();
+    kernel_->run(inner, team);
+  }
+  Status finish() const override { return kernel_->finish(); }
+  bool reads(size_t input) const override { return kernel_->reads(input); }
+  std::string implementation() const override { return kernel_->implementation() + ", padded first"; }
+  Layout input_layout(size_t input) const override { return kernel_->input_layout(input); }
+  Layout output_layout(size_t output) const override { return kernel_->output_layout(output); }
+  size_t scratch_bytes() const override { return padded_bytes() + kernel_->scratch_bytes(); }
+  int output_in_place_of(size_t output) const override { return kernel_->output_in_place_of(output); }
+  bool must_be_in_place() const override { return kernel_->must_be_in_place(); }
+  size_t packed_bytes() const override { return kernel_->packed_bytes(); }
+  double flops() const override { return kernel_->flops(); }
+
+ private:
+  size_t padded_bytes() const { return (padded_.bytes() + 63) / 64 * 64; }
+
+  void pad_row(const KernelArgs& args, int64_t row) const {
+    std::byte* to = args.scratch + row * padded_row_;
+    const int64_t plane = row / padded_rows_, from = row % padded_rows_ - top_;
+    if (from < 0 || from >= rows_) {
+      std::fill_n(to, padded_row_, number_);
+      return;
+    }
+    std::fill_n(to, left_, number_);
+    std::copy_n(args.inputs[0].data + (plane * rows_ + from) * row_, row_, to + left_);
+    std::fill_n(to + left_ + row_, padded_row_ - left_ - row_, number_);
+  }
+
+  const KernelPtr kernel_;
+  TensorSpec padded_;
+  const std::byte number_;
+  int64_t planes_ = 0, rows_ = 0, row_ = 0;  // rows of bytes
+  int64_t padded_rows_ = 0, padded_row_ = 0;
+  int64_t top_ = 0, left_ = 0;  // rows and bytes before the picture
+};
+
+// The node on a picture padded with the zero point, which is what padding means.
+Result<KernelPtr> plan_padded(const NodeRequest& request, const Window& window, int32_t zero) {
+  graph::Node node = request.node;
+  node.attributes.erase("pads");
+  node.attributes.erase("auto_pad");
+  std::vector<TensorSpec> inputs(request.inputs.begin(), request.inputs.end());
+  for (size_t d = 0; d < 2; ++d)
+    inputs[0].shape[d + 2] += window.pad_begin[d] + std::max<int64_t>(0, window.pad_end[d]);
+  NodeRequest inner{.node = node,
+                    .inputs = inputs,
+                    .present = request.present,
+                    .constants = request.constants,
+                    .outputs = request.outputs,
+                    .preferred = request.preferred,
+                    .max_width = request.max_width,
+                    .weights = request.weights,
+                    .choices = request.choices,
+                    .lowered = request.lowered,
+                    .cores = request.cores,
+                    .together = request.together};
+  MOTET_ASSIGN(KernelPtr kernel, plan_quantized_convolution(inner));
+  return KernelPtr(std::make_unique<Padded>(std::move(kernel), request.inputs[0], inputs[0], window.pad_begin[0],
+                                            window.pad_begin[1], static_cast<std::byte>(zero)));
 }
 
 struct Product {
@@ -285,8 +373,9 @@ Result<KernelPtr> plan_quantized_convolution(const NodeRequest& request) {
                read_window(request.node, in, request.outputs[0].shape, Dims(weights.begin() + 2, weights.end())));
   c.plain = grouped(weights, groups);
   auto none = [](const Dims& pads) { return std::all_of(pads.begin(), pads.end(), [](int64_t p) { return p == 0; }); };
-  c.native_zero = c.parameters.x_zero != 0 && !(none(c.window.pad_begin) && none(c.window.pad_end));
-  if (!c.native_zero) add_to_bias(c.parameters, c.weights);
+  if (c.parameters.x_zero != 0 && !(none(c.window.pad_begin) && none(c.window.pad_end)))
+    return plan_padded(request, c.window, c.parameters.x_zero);
+  add_to_bias(c.parameters, c.weights);
   int64_t pixels = elements(request.outputs[0].shape) / weights[0];
   c.flops = 2.0 * static_cast<double>(pixels) * static_cast<double>(elements(weights));
   auto kernel = guarded([&] { return build(c, true); });
@@ -312,8 +401,7 @@ Result<KernelPtr> plan_quantized_product(const NodeRequest& request) {
         request.max_width,
         [&] {
           dnnl::matmul::desc desc(p.left, any_layout(p.right, DType::kI8), bias, p.destination);
-          return dnnl::matmul::primitive_desc(desc, quantized_attributes(fused, parameters, 1 << 1, false),
-                                              cpu_engine());
+          return dnnl::matmul::primitive_desc(desc, quantized_attributes(fused, parameters, 1 << 1), cpu_engine());
         },
         request.together);
     int parts = current_parts();
