@@ -68,7 +68,7 @@ tidy: build ## clang-tidy over src/
 format: ## clang-format over src/
 	@git ls-files 'src/*.h' 'src/*.cpp' | xargs clang-format-19 -i
 
-bench: bench-golden bench-onnx bench-precision bench-wire bench-replay bench-vopr bench-zoo ## every bench below
+bench: bench-golden bench-onnx bench-precision bench-wire bench-replay bench-vopr bench-zoo bench-steps bench-load bench-many ## every bench below (two hours)
 
 bench-golden: build setup-test ## every shipped model against its golden outputs; ten photos over both protocols
 	@$(VENV)/bin/python bench/golden/bench_golden.py

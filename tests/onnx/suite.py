@@ -192,8 +192,9 @@ def render(results):
            f"{len(results.having('wrong'))} are wrong, {len(results.having('crash'))} crash. Of the {len(results.counted)} counted ones "
            f"(ops that PyTorch's exporters name; f32, i32, i64 and bool) {100 * results.share():.1f} % pass.", "",
            "Versions are those of the op, as ONNX counts them, that a passing case uses; models of opsets 7 to 28 are read. "
-           "Implementations stand in the order in which they are asked; \"data\" makes results whose extents only the data "
-           "tell, \"body\" runs its bodies' nodes. A refusal counts for the op that it names.", "",
+           "Implementations stand in the order in which they are asked: \"onednn\" calls oneDNN, \"reference\" is the plain "
+           "loop that every other one is tested against, \"data\" makes results whose extents only the data tell, \"body\" "
+           "runs its bodies' nodes, and the others are kernels of our own. A refusal counts for the op that it names.", "",
            "| op | versions | implementations | passed | refused |", "|---|---|---|---|---|"]
     for op in sorted(set(own) | set(passed) | set(refused)):
         listed = ", ".join(str(v) for v in sorted(versions[op]))
