@@ -73,7 +73,7 @@ bench: bench-golden bench-onnx bench-precision bench-wire bench-replay bench-vop
 bench-golden: build setup-test ## every shipped model against its golden outputs; ten photos over both protocols
 	@$(VENV)/bin/python bench/golden/bench_golden.py
 
-bench-precision: build setup-test ## what bf16 and int8 do to answers: ten photos, CIFAR-10 images, NCF
+bench-precision: build setup-test ## what bf16 and int8 do to answers: ten photos, CIFAR-10 images, NCF; the speed of int8 of fp32 models
 	@$(VENV)/bin/python bench/precision/bench_precision.py
 
 bench-zoo: build zoo ## the zoo against ONNX Runtime and OpenVINO, interleaved: 40 minutes, and goes on where it was cut off

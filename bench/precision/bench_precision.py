@@ -2,8 +2,8 @@
 """What bf16 and int8 do to answers: the ten labelled photos, ResNet-20 on 1,000 CIFAR-10 images, and NCF's HR@10 over 6,040 users.
 
 int8 models are QDQ, made here by onnxruntime.quantization (int8 weights per channel, uint8 activations); the ranges come from other
-data where there is any (COCO-like scenes for the photos), for ResNet-20 from ten images a class, for NCF from seeded pairs of ids. "own-int8" is NCF of fp32 in Motet's own int8; how fast
-that is, over fp32, is shown for GPT-2's decoding step and BERT-base (from `make zoo`).
+data where there is any (COCO-like scenes for the photos), for ResNet-20 from ten images a class, for NCF from seeded pairs of ids. "own-int8" is NCF of fp32
+in Motet's own int8; how fast that is, over fp32, is shown for GPT-2's decoding step and BERT-base (from `make zoo`).
 Images come through `motet infer` and a model that returns its input, so they are prepared as a client's would be. What needs ../shared
 is skipped, with a line, where it is not there.
 """
