@@ -140,7 +140,12 @@ std::vector<int> compiled_batches(int max_batch, const std::vector<int>& preferr
 
 brain::ProgramFeatures program_features(int batch, const engine::Program& program, int width) {
   brain::ProgramFeatures features{batch, program.arena_bytes(), predicted_by_width(program.predicted(), width), {}};
-  for (Nanos whole : features.predicted) features.longest_step.push_back(std::min(program.longest_step(), whole));
+  for (int w = 1; w <= width; ++w) {
+    Nanos& whole = features.predicted[static_cast<size_t>(w - 1)];
+    const Nanos timed = program.timed_at(w);
+    if (timed > Nanos(0)) whole = timed;
+    features.longest_step.push_back(timed > Nanos(0) ? timed : std::min(program.longest_step(), whole));
+  }
   return features;
 }
 

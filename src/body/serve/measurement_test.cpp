@@ -35,7 +35,7 @@ class ScaleRun final : public engine::Run {
   bool done_ = false;
 };
 
-class ScaleProgram final : public engine::Runnable {
+class ScaleProgram : public engine::Runnable {
  public:
   ScaleProgram(Shape shape, Precision precision, float factor)
       : ports_{{"x", DType::kF32, shape}},
@@ -193,6 +193,18 @@ TEST(Loader, TellsTheLongestStepAtEveryWidth) {
   EXPECT_EQ(features.predicted[0], Nanos(9000));
   ASSERT_LT(features.predicted[1], Nanos(7000));
   EXPECT_EQ(features.longest_step, (std::vector<Nanos>{Nanos(7000), features.predicted[1]})) << "never above the whole";
+}
+
+// One step, timed on one core and on two, where it takes longer.
+struct TimedProgram final : ScaleProgram {
+  TimedProgram() : ScaleProgram({4, 4}, Precision::kExact, 1.0F) {}
+  Nanos timed_at(int width) const override { return Nanos(8000 + 1000 * width); }
+};
+
+TEST(Loader, TellsWhatWasTimedAtEveryWidthRatherThanAGuess) {
+  const brain::ProgramFeatures features = program_features(4, TimedProgram(), 2);
+  EXPECT_EQ(features.predicted, (std::vector<Nanos>{Nanos(9000), Nanos(10000)}));
+  EXPECT_EQ(features.longest_step, features.predicted) << "nothing interrupts it";
 }
 
 TEST(Facts, SayWhatTheModelIs) {

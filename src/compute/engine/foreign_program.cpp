@@ -57,6 +57,7 @@ class ForeignProgram final : public Runnable {
   Bytes activation_bytes() const override { return arena_bytes(); }
   Bytes packed_bytes() const override { return step_->bytes(); }
   Nanos predicted() const override { return infos_.front().predicted; }
+  Nanos timed_at(int width) const override { return step_->predicted(width); }
   Nanos longest_step() const override { return infos_.front().predicted; }
   Precision precision() const override { return precision_; }
   std::string executor() const override { return executor_; }

@@ -143,6 +143,7 @@ TEST_F(Foreign, RunsWhatNativeRefuses) {
   EXPECT_EQ((*program)->executor(), "addone 7.1");
   EXPECT_EQ((*program)->longest_step(), Nanos::from_millis(8));
   EXPECT_EQ((*program)->predicted(), Nanos::from_millis(8));
+  EXPECT_EQ((*program)->timed_at(2), Nanos::from_millis(4));
   EXPECT_EQ((*program)->packed_bytes(), Bytes(1000));
   EXPECT_GE((*program)->arena_bytes(), Bytes(600 + 64));
   ASSERT_EQ((*program)->steps().size(), 1u);

@@ -87,6 +87,8 @@ class Program {
   virtual Bytes packed_bytes() const = 0;      // weights packed for this program and not shared
   // Sum of the steps' predicted times at width 1.
   virtual Nanos predicted() const = 0;
+  // The whole at `width`, of programs of one step that were timed there (foreign ones); 0 of others.
+  virtual Nanos timed_at(int /*width*/) const { return Nanos(0); }
   // The longest that it runs without looking at its flag, at width 1, by prediction; admission counts with it.
   virtual Nanos longest_step() const = 0;
   virtual Precision precision() const = 0;

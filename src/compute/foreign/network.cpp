@@ -147,6 +147,11 @@ Status Compiled::infer(std::span<const TensorView> inputs, std::span<const Tenso
   return api.check(status, "run");
 }
 
+Status Compiled::infer_zeros() {
+  ZeroTensors zeros(inputs_, outputs_);
+  return infer(zeros.inputs(), zeros.outputs());
+}
+
 void Compiled::cancel() { (void)library_->api().ov_infer_request_cancel(request_); }
 
 Result<Tensor> Compiled::output(size_t port) const {
@@ -307,26 +312,27 @@ OneCpu::~OneCpu() {
   if (!before_.empty()) (void)sched_setaffinity(0, before_.size(), reinterpret_cast<const cpu_set_t*>(before_.data()));
 }
 
-Nanos time_runs(Compiled& compiled) {
+ZeroTensors::ZeroTensors(const std::vector<Port>& inputs, const std::vector<Port>& outputs) {
+  for (const Port& port : inputs) {
+    tensors_.push_back(Tensor::zeros(port.dtype, port.shape));
+    inputs_.push_back(tensors_.back().view());
+  }
+  for (const Port& port : outputs) {
+    bool fixed = std::all_of(port.shape.begin(), port.shape.end(), [](int64_t extent) { return extent >= 0; });
+    if (fixed) tensors_.push_back(Tensor::zeros(port.dtype, port.shape));
+    outputs_.push_back(fixed ? tensors_.back().view() : TensorView{port.dtype, port.shape, nullptr});
+  }
+}
+
+Nanos time_runs(const std::function<Status()>& run) {
   constexpr Nanos kBudget = Nanos::from_millis(150);
   constexpr int kMost = 100;
-  std::vector<Tensor> tensors;
-  std::vector<TensorView> inputs, outputs;
-  for (const Port& port : compiled.inputs()) {
-    tensors.push_back(Tensor::zeros(port.dtype, port.shape));
-    inputs.push_back(tensors.back().view());
-  }
-  for (const Port& port : compiled.outputs()) {
-    bool fixed = std::all_of(port.shape.begin(), port.shape.end(), [](int64_t extent) { return extent >= 0; });
-    if (fixed) tensors.push_back(Tensor::zeros(port.dtype, port.shape));
-    outputs.push_back(fixed ? tensors.back().view() : TensorView{port.dtype, port.shape, nullptr});
-  }
   SteadyClock clock;
   Nanos begin = clock.now();
   Nanos shortest = kNever;
-  for (int run = 0; run < kMost && (run < 3 || clock.now() - begin < kBudget); ++run) {
+  for (int i = 0; i < kMost && (i < 3 || clock.now() - begin < kBudget); ++i) {
     Nanos before = clock.now();
-    if (!compiled.infer(inputs, outputs).ok()) return Nanos(0);
+    if (!run().ok()) return Nanos(0);
     shortest = std::min(shortest, clock.now() - before);
   }
   return shortest;

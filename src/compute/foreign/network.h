@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -61,6 +62,7 @@ class Compiled {
   // for output(). kCancelled after cancel().
   Status infer(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
   // Any thread, during infer(): it ends after the node that runs.
+  Status infer_zeros();
   void cancel();
   // A copy. REQUIRES: infer() has ended well; the output had no data.
   Result<Tensor> output(size_t port) const;
@@ -117,8 +119,20 @@ class OneCpu {
   std::vector<unsigned char> before_;  // a cpu_set_t; empty if it could not be read
 };
 
-// The shortest time of several runs on zeros; 0 if the model refuses them.
-Nanos time_runs(Compiled& compiled);
+// Zeros for inputs, and room for those outputs whose extents are known.
+class ZeroTensors {
+ public:
+  ZeroTensors(const std::vector<engine::Port>& inputs, const std::vector<engine::Port>& outputs);
+  const std::vector<TensorView>& inputs() const { return inputs_; }
+  const std::vector<TensorView>& outputs() const { return outputs_; }
+
+ private:
+  std::vector<Tensor> tensors_;
+  std::vector<TensorView> inputs_, outputs_;
+};
+
+// The shortest time of several runs; 0 if one fails.
+Nanos time_runs(const std::function<Status()>& run);
 
 // Anonymous memory of this process, for measuring what a compiled model takes.
 Bytes resident_bytes();

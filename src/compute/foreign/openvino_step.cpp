@@ -162,7 +162,8 @@ Result<std::shared_ptr<const engine::ForeignStep>> OpenVinoStep::compile(std::sh
   for (size_t o = 0; o < step->outputs_.size(); ++o) step->outputs_[o].shape = copy->outputs()[o].shape;
   if (options.calibrate) {
     OneCpu one(Threads::kCallersOnly);
-    step->on_one_ = time_runs(*copy);
+    ZeroTensors zeros(copy->inputs(), copy->outputs());
+    step->on_one_ = time_runs([&] { return copy->infer(zeros.inputs(), zeros.outputs()); });
   }
   Bytes least = tensor_bytes(copy->inputs()) + tensor_bytes(copy->outputs());
   step->bytes_ = step->run_bytes_ = std::max(least, resident_bytes() - before);
@@ -171,7 +172,7 @@ Result<std::shared_ptr<const engine::ForeignStep>> OpenVinoStep::compile(std::sh
   return std::shared_ptr<const engine::ForeignStep>(std::move(step));
 }
 
-// The same in a child: on all cores, and what the copy there takes.
+// The same in a child, the way there and back included: on all cores, and what the copy there takes.
 Status OpenVinoStep::measure(const engine::ForeignOptions& options) {
   if (max_width_ <= 1 || !options.calibrate) return {};
   SteadyClock clock;
@@ -183,9 +184,21 @@ Status OpenVinoStep::measure(const engine::ForeignOptions& options) {
   start_cost_ = clock.now() - begin;
   MOTET_ASSIGN(std::string bytes, std::move(*answer));
   MOTET_ASSIGN(Measured measured, decode_measured(bytes));
-  on_all_ = measured.predicted;
   bytes_ += std::max(measured.bytes, run_bytes_);
+  const std::vector<int> cpus = child->cpus();
   model_->children.give(std::move(child));
+  std::vector<engine::Port> inputs;  // in the network's order
+  for (size_t ours : input_of_) inputs.push_back(inputs_[ours]);
+  ZeroTensors zeros(inputs, outputs_);
+  on_all_ = time_runs([&]() -> Status {
+    MOTET_ASSIGN(auto taken, model_->children.take(cpus));
+    ChildRun run(*this, std::move(taken), zeros.outputs());
+    MOTET_RETURN_IF_ERROR(run.begin(zeros.inputs()));
+    for (;;) {
+      MOTET_ASSIGN(bool ended, run.poll(kNever));
+      if (ended) return {};
+    }
+  });
   return {};
 }
 

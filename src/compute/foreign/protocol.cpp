@@ -138,7 +138,7 @@ std::string encode(const RunOnce& message) {
 std::string encode(const Status& answer) { return verdict(answer.ok() ? nullptr : &answer.error()).take(); }
 std::string encode(const Result<Measured>& answer) {
   if (!answer.ok()) return verdict(&answer.error()).take();
-  return verdict(nullptr).number(answer->bytes.value).number(answer->predicted.value).take();
+  return verdict(nullptr).number(answer->bytes.value).take();
 }
 std::string encode(const Result<Ran>& answer) {
   if (!answer.ok()) return verdict(&answer.error()).take();
@@ -197,8 +197,8 @@ Status decode_status(std::string_view bytes) {
 Result<Measured> decode_measured(std::string_view bytes) {
   Reader in(bytes);
   if (auto error = error_of(in)) return *error;
-  Measured answer{Bytes(in.number()), Nanos(in.number())};
-  if (!in.whole() || answer.bytes < Bytes(0) || answer.predicted < Nanos(0)) return malformed("measurement");
+  Measured answer{Bytes(in.number())};
+  if (!in.whole() || answer.bytes < Bytes(0)) return malformed("measurement");
   return answer;
 }
 

@@ -27,7 +27,7 @@ struct Load {
   std::string library_directory;
   std::string path;
 };
-// Compiles it for these shapes and as many threads as it has CPUs; and runs it on zeros for a while, if asked to.
+// Compiles it for these shapes and as many threads as it has CPUs; and runs it on zeros, if asked to.
 struct Compile {
   int64_t program = 0;
   std::vector<Shape> shapes;
@@ -36,7 +36,6 @@ struct Compile {
 };
 struct Measured {
   Bytes bytes;
-  Nanos predicted;  // 0 unless calibrated
 };
 // Where a tensor lies in the shared memory; offset -1: its extents are not known, the child finds a place.
 struct Placed {

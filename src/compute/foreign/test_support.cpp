@@ -94,8 +94,13 @@ std::vector<ThreadUse> threads_of(int pid) {
 }
 
 bool ended(int pid) {
-  auto fields = stat_fields(text_of("/proc/" + std::to_string(pid) + "/stat"));
-  return fields.empty() || (fields[0] == "Z" && threads_of(pid).size() <= 1);  // the last to go closes the files
+  const std::string folder = "/proc/" + std::to_string(pid);
+  auto fields = stat_fields(text_of(folder + "/stat"));
+  if (fields.empty()) return true;
+  // The last thread to go closes the files; one that is going may have nothing to read in its own folder any more.
+  std::error_code error;
+  fs::directory_iterator threads(folder + "/task", error);
+  return fields[0] == "Z" && (error || std::distance(fs::begin(threads), fs::end(threads)) <= 1);
 }
 
 std::vector<int> children() {

@@ -90,7 +90,7 @@ class Worker {
     Bytes before = resident_bytes();
     MOTET_ASSIGN(auto compiled, network_->compile(message.shapes, threads_, message.precision));
     Measured measured;
-    if (message.calibrate) measured.predicted = time_runs(*compiled);
+    if (message.calibrate) MOTET_RETURN_IF_ERROR(compiled->infer_zeros());
     measured.bytes = std::max(Bytes(0), resident_bytes() - before);
     programs_[message.program] = std::move(compiled);
     return measured;
