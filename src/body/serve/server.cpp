@@ -104,7 +104,8 @@ bool Server::drain(Nanos patience) {
 void Server::refresh_gauges() {
   for (int core = 0; core < pool_->size(); ++core) {
     registry_
-        .gauge("motet_core_busy_seconds", "CPU time that a core's worker has used", {{"core", std::to_string(core)}})
+        .gauge("motet_core_busy_seconds", "CPU time that a core's worker has used; a foreign child's is not in it",
+               {{"core", std::to_string(core)}})
         .set(static_cast<double>(pool_->busy_ns(core)) * 1e-9);
   }
 }
