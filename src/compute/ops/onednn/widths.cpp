@@ -66,11 +66,11 @@ class ThreadPerPart final : public device::Team {
       device::run_serially(parts, f);
       return;
     }
-    std::vector<std::jthread> others;
     auto part = [&](int i) {
       device::PartScope scope(i, parts);
       f(i, parts);
     };
+    std::vector<std::jthread> others;  // after what they call: they are joined before it goes
     for (int i = 1; i < parts; ++i) others.emplace_back([&part, i] { part(i); });
     part(0);
   }
