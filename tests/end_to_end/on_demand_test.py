@@ -106,10 +106,11 @@ class OnDemand(unittest.TestCase):
         second, log = run()
         self.assertEqual(second.argmax(), first.argmax())
         self.assertNotIn("damaged", log)
-        largest = max(blobs(), key=os.path.getsize)
-        with open(largest, "r+b") as file:
-            file.seek(os.path.getsize(largest) - 5)
-            file.write(b"xxxx")
+        for blob in blobs():  # all weights: which are read before the first answer is not said
+            if os.path.getsize(blob) > 16384:
+                with open(blob, "r+b") as file:
+                    file.seek(os.path.getsize(blob) - 5)
+                    file.write(b"xxxx")
         third, log = run()
         self.assertIn("damaged", log)
         self.assertEqual(third.argmax(), first.argmax())
