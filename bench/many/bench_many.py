@@ -4,7 +4,8 @@
 200 small networks with seeded weights, served on demand under a memory budget that holds 50 of them. Queries are Poisson,
 open loop, their models drawn by Zipf(1.0), in all 60 % of the measured capacity. Pairs of runs, interleaved: all 200 models,
 and the 50 most asked for alone at the same total rate, so that the machine is equally loaded and only the loading differs.
-Every model is loaded once beforehand, as in a server that has run for a while: its packed weights are in the cache on disk.
+Every model is loaded once beforehand, as in a server that has run for a while: its packed weights and what was measured of it are
+in the cache on disk.
 """
 import argparse
 import json
@@ -106,6 +107,7 @@ def main():
             ask_once(server, hot)
             budget = settled(server)
             ask_once(server, names[HOT:])
+            settled(server)
             alone = bench(server, hot, "--duration", "5", "--concurrency", "1", "--warmup", "1")
             capacity = sum(m["served_per_s"] for m in alone["models"])
         budget += 64 << 20  # what runs beside the weights
