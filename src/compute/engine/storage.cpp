@@ -13,7 +13,7 @@ using graph::Node;
 using graph::ValueId;
 
 bool is_product(const Node& node) {
-  static const std::set<std::string_view> kProducts = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
+  static const std::set<std::string_view> kProducts = {"Conv", "ConvTranspose", "Gemm", "LSTM", "MatMul"};
   return node.domain.empty() && kProducts.contains(node.op);
 }
 

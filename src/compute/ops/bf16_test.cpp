@@ -245,6 +245,29 @@ TEST(Bf16, LongProducts) {
   }
 }
 
+TEST(Bf16, Lstm) {
+  if (!onednn::has_bf16()) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
+  struct Extents {
+    int64_t time, batch, input, hidden, directions;
+  };
+  // Cells that fill no panel, more sequences than a tile has rows, one, and an odd input, which is not taken.
+  for (Extents e : {Extents{5, 3, 24, 40, 2}, {4, 19, 16, 32, 1}, {7, 1, 10, 64, 2}, {3, 2, 7, 16, 1}}) {
+    graph::Node node = node_of("LSTM", 4, {{"hidden_size", e.hidden}});
+    if (e.directions == 2) node.attributes["direction"] = std::string("bidirectional");
+    auto scaled = [&](Shape shape, uint64_t seed) {
+      Tensor tensor = drawn(std::move(shape), seed);
+      for (float& x : tensor.view().as<float>()) x *= 0.25F;
+      return tensor;
+    };
+    expect_close({node,
+                  {drawn({e.time, e.batch, e.input}, 60), scaled({e.directions, 4 * e.hidden, e.input}, 61),
+                   scaled({e.directions, 4 * e.hidden, e.hidden}, 62), drawn({e.directions, 8 * e.hidden}, 63)},
+                  {false, true, true, true},
+                  {e.time, e.directions, e.batch, e.hidden}},
+                 4 * kUnit, e.input % 2 == 0);
+  }
+}
+
 TEST(Bf16, Attention) {
   if (!onednn::has_bf16()) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
   // [batch, rows, heads, columns], as a product leaves them; rows and keys that fill no tile.

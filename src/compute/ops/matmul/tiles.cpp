@@ -24,7 +24,8 @@ using vec::kPanelRows;
 constexpr int64_t kBlockRows = 128;
 // A longer panel that is brought ahead drives the rows out.
 constexpr int64_t kAheadBytes = int64_t{256} << 10;
-// For fewer, reading the weights takes longer than multiplying.
+// For fewer, reading the weights takes longer than multiplying. In f32 narrower panels are read faster then
+// (few_rows.h); in bf16 these are.
 constexpr int64_t kFewestRows = 64;
 
 struct Problem {
@@ -65,7 +66,7 @@ Result<Problem> read_problem(const NodeRequest& request) {
   p.n = b[p.turned ? 0 : 1];
   if (p.k < 1 || p.n < 1) return unsupported("an empty matrix");
   p.m = elements(a) / p.k;
-  if (p.m < kFewestRows || p.n < kPanel)
+  if (p.m < 1 || (p.m < kFewestRows && p.type == DType::kF32) || p.n < kPanel)
     return unsupported(std::to_string(p.m) + " rows and " + std::to_string(p.n) + " columns, which are too few");
   if (b[p.turned ? 1 : 0] != p.k || elements(out.shape) != p.m * p.n)
     return unsupported("extents that do not fit: " + describe(request.inputs[1]) + " and " + describe(out));
@@ -233,19 +234,30 @@ class TiledProduct final : public Kernel {
   int in_place_of_ = -1;
 };
 
-// Whether oneDNN multiplies a matrix of this type by weights that fit a near cache faster, both on one core. Of f32 it
-// has to be so clearly: tiles gain more than they show here where two cores read weights from a shared cache.
-bool onednn_is_faster(DType type) {
-  constexpr int64_t kRows = 96, kDepth = 512, kColumns = 480;
-  constexpr int kRounds = 8;
-  const Tensor left = Tensor::zeros(type, {kRows, kDepth}), right = Tensor::zeros(DType::kF32, {kDepth, kColumns});
-  const Tensor result = Tensor::zeros(type, {kRows, kColumns});
+struct Extents {
+  int64_t rows, depth, columns;
+};
+// What stands for products of the same kind: few rows with weights that no near cache holds; many with weights that
+// one does. Of bf16 oneDNN's speed depends on the weights' extents: products of many rows are looked at by these.
+Extents example_of(const Problem& p) {
+  constexpr int64_t kMostWeights = int64_t{1} << 24;
+  if (p.m < kFewestRows) return {8, 1024, 4800};
+  if (p.type == DType::kF32) return {96, 512, 480};
+  return {96, p.k, std::min(p.n, std::max(kPanel, kMostWeights / p.k))};
+}
+
+// Whether oneDNN multiplies matrices of this type and these extents faster, both on one core. Of f32 it has to be so
+// clearly: tiles gain more than they show here where two cores read weights from a shared cache.
+bool onednn_is_faster(const Extents& e, DType type, DType to) {
+  const int kRounds = e.depth * e.columns > (int64_t{1} << 20) ? 3 : 8;
+  const Tensor left = Tensor::zeros(type, {e.rows, e.depth}), right = Tensor::zeros(DType::kF32, {e.depth, e.columns});
+  const Tensor result = Tensor::zeros(to, {e.rows, e.columns});
   graph::Node node;
   node.op = "MatMul";
   node.inputs = {0, 1};
   node.outputs = {2};
   const std::array<TensorSpec, 2> inputs = {TensorSpec{type, left.shape()}, {DType::kF32, right.shape()}};
-  const std::array<TensorSpec, 1> outputs = {TensorSpec{type, result.shape()}};
+  const std::array<TensorSpec, 1> outputs = {TensorSpec{to, result.shape()}};
   const std::array<bool, 2> present = {true, true};
   const std::array<const Tensor*, 2> constants = {nullptr, &right};
   const NodeRequest request{.node = node,
@@ -284,8 +296,11 @@ Result<KernelPtr> plan_tiled_product(const NodeRequest& request) {
   if (product == nullptr)
     return unsupported(problem.type == DType::kF32 ? "a CPU without AVX-512" : "a CPU without AVX512_BF16");
   if (request.choices != nullptr) {
-    const std::string name = "tiles of " + std::string(dtype_kserve_name(problem.type));
-    if (request.choices->pick(name, [&] { return onednn_is_faster(problem.type) ? 1 : 0; }) == 1)
+    const Extents e = example_of(problem);
+    const std::string name = "tiles of " + std::string(dtype_kserve_name(problem.type)) + " to " +
+                             std::string(dtype_kserve_name(problem.result)) + ' ' +
+                             shape_to_string(Shape{e.rows, e.depth, e.columns});
+    if (request.choices->pick(name, [&] { return onednn_is_faster(e, problem.type, problem.result) ? 1 : 0; }) == 1)
       return unsupported("oneDNN's products are faster here");
   }
   return KernelPtr(std::make_unique<TiledProduct>(request, problem, product));

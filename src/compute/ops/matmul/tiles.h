@@ -1,4 +1,4 @@
-// Products of many rows with constant weights, which are packed once in panels of columns, in f32 and bf16. Any
+// Products of many rows (of any number in bf16) with constant weights, which are packed once in panels of columns. Any
 // thread; each refusal tells its reason.
 #pragma once
 
