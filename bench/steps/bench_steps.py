@@ -100,7 +100,7 @@ def main():
         print(shown + f"{row['left_out']:>10}{row['schedules']['different']:>12}", flush=True)
         for loss in sorted(row["losses"], key=lambda loss: -loss["loss"])[:3]:
             if loss["loss"] > WORST_LOSS:
-                print(f"  {loss['loss']:.3f} {loss['op']}: {loss['whole_us']:.0f} us by {loss['whole']}, in {loss['slices']} slices by {loss['sliced']}")
+                print(f"  {loss['loss']:.3f} {loss['op']}: {loss['whole_us']:.0f} us by {loss['whole']}, in {loss['slices']} slices by {loss['sliced']}, predicted {loss['predicted_loss']:.3f}")
         for width, one in row["yields"].items():
             for late in sorted(one["late"], key=lambda late: -late["us"])[:3]:
                 print(f"  width {width}: {late['us']:.0f} us to yield, for {late['delayed_us']:.0f} us of which something else had a core; {late['faults']} faults; {late['at']}")

@@ -115,7 +115,7 @@ Result<std::vector<Loss>> losses(const engine::ProgramPtr& sliced, const engine:
     const auto at = static_cast<size_t>(other - whole_program->body.data());
     list.push_back({info.op + " " + shape_to_string(step.outputs[0].view.shape),
                     whole_program->infos[at].implementation, info.implementation, info.slices,
-                    best_whole.seconds() * 1e6, best_cut.seconds() * 1e6});
+                    best_whole.seconds() * 1e6, best_cut.seconds() * 1e6, info.loss});
   }
   return list;
 }

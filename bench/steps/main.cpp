@@ -29,16 +29,17 @@ Status measure_losses(const Compiled& sliced, int runs, JsonWriter& json) {
         .field("slices", int64_t{loss.slices})
         .field("whole_us", loss.whole_us)
         .field("sliced_us", loss.sliced_us)
+        .field("predicted_loss", loss.predicted)
         .end_object();
   json.end_array();
   return {};
 }
 
-// The step that was running when `at` steps were done.
+// The op whose step was number `at`, counted from 1, of a program without branches.
 std::string op_at(const engine::Program& program, int64_t at) {
   for (const engine::StepInfo& info : program.steps()) {
     at -= std::max<int64_t>(1, info.slices);
-    if (at < 0) return info.op + " " + info.implementation + " of " + info.node;
+    if (at <= 0) return info.op + " " + info.implementation + " of " + info.node;
   }
   return "the end";
 }

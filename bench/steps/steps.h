@@ -18,6 +18,7 @@ struct Loss {
   int slices = 0;
   double whole_us = 0;   // the shortest run of the op planned whole
   double sliced_us = 0;  // the shortest run, slice after slice
+  double predicted = 0;  // loss, as the compiler has it
 };
 // Runs every sliced op of `sliced` and its counterpart in `whole` in turn, `runs` times each, on the calling thread.
 // REQUIRES: both are native programs of one model and one set of shapes.
@@ -26,9 +27,9 @@ Result<std::vector<Loss>> losses(const engine::ProgramPtr& sliced, const engine:
 struct Yield {
   double us = 0;          // from asking to having the cores
   bool steal = false;     // the hypervisor took time from this machine meanwhile
-  double delayed_us = 0;  // the most that one of the threads waited for a core that something else had
+  double delayed_us = 0;  // the most that one of the workers waited for its core while something else had it
   int64_t faults = 0;     // pages that were mapped meanwhile
-  int64_t at = 0;         // steps that were done when the cores were free
+  int64_t at = 0;         // steps that were done when the cores were free: the last of them held them
 };
 // Runs the program over and over on `width` cores, asks `asks` times at random moments that it yield, and times each.
 Result<std::vector<Yield>> yields(const engine::ProgramPtr& program, int width, int asks);

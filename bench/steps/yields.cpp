@@ -27,6 +27,9 @@ int64_t stolen_ticks() {
   return steal;
 }
 
+// Of the asker: above the workers, as the loop that asks in a server.
+constexpr int kNiceness = -10;
+
 // Time that this process's thread `tid` could have run but something else had its core, of the scheduler's statistics.
 Nanos delay_of(pid_t tid) {
   std::ifstream statistics("/proc/self/task/" + std::to_string(tid) + "/schedstat");
@@ -45,7 +48,7 @@ std::vector<Nanos> delays_of(const std::vector<pid_t>& threads) {
 int64_t faults() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_minflt;
+  return usage.ru_minflt + usage.ru_majflt;
 }
 
 // What the asker and the worker share: one ask at a time.
@@ -72,7 +75,7 @@ Result<std::vector<Yield>> yields(const engine::ProgramPtr& program, int width, 
   std::jthread asker([&] {
     Random random(7, "asks");
     const double mean_ns = 2e6;
-    threads.push_back(gettid());
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNiceness);
     while (static_cast<int>(samples.size()) < asks && !ask.stop.load()) {
       std::this_thread::sleep_for(std::chrono::nanoseconds(static_cast<int64_t>(random.exponential(mean_ns))));
       const int64_t steal = stolen_ticks(), mapped = faults();
