@@ -8,7 +8,7 @@
 #include "apps/term/table.h"
 #include "brain/sched/dispatcher.h"
 #include "brain/sched/planner.h"
-#include "compute/engine/model_cache.h"
+#include "compute/engine/cache/model_cache.h"
 #include "wire/repo/field_lists.h"
 #include "wire/repo/settings.h"
 

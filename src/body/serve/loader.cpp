@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "body/serve/facts.h"
 #include "body/serve/statistics.h"
-#include "compute/engine/blob_store.h"
+#include "compute/engine/cache/blob_store.h"
 #include "wire/api/data_type.h"
 #include "wire/proto/model_config.pb.h"
 

@@ -53,7 +53,7 @@ struct Branch {
   std::vector<StepOperand> inputs[2];         // what each program's inputs are here
 };
 
-// How a step's kernel is cut (survey.h). Empty where it is run whole.
+// How a step's kernel is cut (compile/survey.h). Empty where it is run whole.
 struct Slices {
   device::UnitTable units;
   std::vector<Nanos> before;  // predicted time of the units before each, and of all: total + 1 entries

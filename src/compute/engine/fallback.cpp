@@ -3,7 +3,7 @@
 #include <mutex>
 #include <system_error>
 
-#include "compute/engine/compile.h"
+#include "compute/engine/compile/compile.h"
 #include "compute/engine/foreign_program.h"
 
 namespace motet::engine {

@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "base/check.h"
-#include "compute/engine/memory_plan.h"
+#include "compute/engine/compile/memory_plan.h"
 
 namespace motet::engine {
 namespace {

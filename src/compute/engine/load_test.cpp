@@ -14,9 +14,9 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "compute/device/team.h"
+#include "compute/engine/compile/tuning.h"
 #include "compute/engine/execution.h"
 #include "compute/engine/program.h"
-#include "compute/engine/tuning.h"
 #include "compute/graph/test_model.h"
 #include "compute/ops/onednn/onednn.h"
 

@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include "base/clock.h"
-#include "compute/engine/compile.h"
+#include "compute/engine/compile/compile.h"
 #include "compute/engine/fallback.h"
 #include "compute/engine/program.h"
 #include "compute/ops/onednn/onednn.h"

@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "base/random.h"
+#include "compute/engine/compile/storage.h"
 #include "compute/engine/precision_error.h"
-#include "compute/engine/storage.h"
 #include "compute/graph/test_model.h"
 #include "compute/ops/onednn/onednn.h"
 

@@ -67,7 +67,7 @@ struct CompileOptions {
 struct LoadOptions {
   // "native"; the name of a foreign executor ("openvino"); or "auto": native, and foreign for what native refuses.
   std::string executor = "auto";
-  // Where packed weights and what was measured are kept between processes (model_cache.h); "" for nowhere.
+  // Where packed weights and what was measured are kept between processes (cache/model_cache.h); "" for nowhere.
   std::filesystem::path cache_dir;
 };
 

@@ -1,0 +1,264 @@
+#include "compute/engine/compile/cut.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "compute/engine/compile/survey.h"
+#include "compute/engine/compile/tuning.h"
+
+namespace motet::engine {
+namespace {
+
+using graph::Graph;
+
+// Time for one survey. Short programs get several rounds in it.
+constexpr Nanos kMeasureBudget = Nanos::from_millis(150);
+
+Nanos budget_of(Care care) { return care == Care::kQuick ? Nanos(0) : kMeasureBudget; }
+
+Nanos longest_unit(const StepSurvey& step) {
+  return step.times.empty() ? step.total : *std::max_element(step.times.begin(), step.times.end());
+}
+
+// The parts that a second lowering should plan steps with: one where parts meet at a barrier; more where a unit is
+// longer than the quantum.
+std::map<std::string, int> corrected_parts(const CompiledProgram& program, const Survey& survey, bool timed) {
+  constexpr int kMostParts = 1024;
+  std::map<std::string, int> parts;
+  for (size_t i = 0; i < program.body.size(); ++i) {
+    const Step& step = program.body[i];
+    const StepSurvey& surveyed = survey.steps[i];
+    for (size_t side = 0; side < surveyed.sides.size(); ++side)
+      if (!surveyed.sides[side].steps.empty())
+        parts.merge(corrected_parts(*step.branch->taken[side], surveyed.sides[side], timed));
+    if (step.branch) continue;
+    if (surveyed.barrier && step.parts > 1) parts[step.key] = 1;
+    if (!timed || surveyed.barrier || step.kernel->meets_barriers() || !surveyed.sliceable ||
+        surveyed.units.total < step.parts)
+      continue;
+    const Nanos longest = longest_unit(surveyed);
+    if (longest <= program.quantum) continue;
+    int times_more = static_cast<int>(longest.value * 2 / std::max<int64_t>(1, program.quantum.value)) + 1;
+    if (step.parts * times_more <= kMostParts) parts[step.key] = step.parts * times_more;
+  }
+  return parts;
+}
+
+// Lowered, with its kernels' code generated and weights packed by as many threads as the program is wide.
+Result<std::shared_ptr<CompiledProgram>> lower_finished(const std::shared_ptr<const Graph>& graph,
+                                                        const LoweringOptions& lowering) {
+  MOTET_ASSIGN(auto program, lower(graph, lowering));
+  MOTET_RETURN_IF_ERROR(finish(*program, lowering.max_width));
+  return program;
+}
+
+// The program cut as it was in an earlier process; nothing if that is not known well enough.
+Result<std::optional<Cut>> lower_as_before(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering,
+                                           Care care, const Memo& memo) {
+  auto text = memo.cache.tuned(memo.key(lowering));
+  auto tuning = text ? tuning_of(*text) : std::nullopt;
+  if (!tuning || tuning->care < care) return std::optional<Cut>();
+  lowering.parts = tuning->parts;
+  Cut cut;
+  MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
+  if (steps_text(*cut.program) != tuning->steps) return std::optional<Cut>();
+  cut_steps(*cut.program, tuning->survey);
+  cut.total = tuning->survey.wide;
+  cut.care = tuning->care;
+  return std::optional<Cut>(std::move(cut));
+}
+
+// Parts cost something where a kernel blocks its work for them. Steps that take clearly longer in their parts than
+// whole are tried with fewer, just enough for the quantum; each keeps what was shortest. Changes `parts` and
+// `surveyed`, which stay those of one program; true if they did change.
+class Tightening {
+ public:
+  Tightening(std::shared_ptr<const Graph> graph, LoweringOptions lowering)
+      : graph_(std::move(graph)), lowering_(std::move(lowering)) {}
+
+  Result<bool> run(const CompiledProgram& program, std::map<std::string, Parts>& parts, Survey& surveyed) {
+    for (size_t i = 0; i < program.body.size(); ++i)
+      if (program.body[i].kernel && surveyed.steps[i].units.total > 1 && program.body[i].parts > lowering_.max_width)
+        steps_[program.body[i].key] = {
+            {program.body[i].parts, 1}, &surveyed.steps[i], Nanos(0), batch_of(program.body[i]), false};
+    if (steps_.empty()) return false;
+    MOTET_RETURN_IF_ERROR(time_whole());
+    MOTET_RETURN_IF_ERROR(time_again());
+    for (double share : {1.0, 2.5, 0.7}) MOTET_RETURN_IF_ERROR(try_fewer(share));
+    for (double share : {2.5, 0.9}) MOTET_RETURN_IF_ERROR(try_pieces(share));
+    for (double share : {1.5, 0.5}) MOTET_RETURN_IF_ERROR(try_fewer(share));
+    bool changed = false;
+    for (const auto& [key, step] : steps_) {
+      step.best->whole = step.whole;
+      if (!step.changed) continue;
+      parts[key] = step.parts;
+      changed = true;
+    }
+    surveyed.total = surveyed.wide = Nanos(0);
+    for (const StepSurvey& step : surveyed.steps) {
+      surveyed.total += step.total;
+      surveyed.wide += step.wide;
+    }
+    return changed;
+  }
+
+ private:
+  struct Candidate {
+    Parts parts;
+    StepSurvey* best = nullptr;
+    Nanos whole;
+    int batch = 1;  // that may be cut into pieces
+    bool changed = false;
+
+    // True if its parts cost more than they should.
+    bool costly() const {
+      constexpr double kClearly = 1.02;
+      return static_cast<double>(best->total.value) >= kClearly * static_cast<double>(whole.value);
+    }
+  };
+
+  static int batch_of(const Step& step) {
+    const Shape& shape = step.outputs[0].view.shape;
+    return shape.size() == 4 ? static_cast<int>(std::min<int64_t>(shape[0], 1024)) : 1;
+  }
+
+  // Parts, a multiple of the cores, of which each takes `share` of the quantum of a region that takes `time` in one.
+  int parts_of(Nanos time, double share) const {
+    double wanted = static_cast<double>(time.value) / (share * static_cast<double>(lowering_.quantum.value));
+    int cores = lowering_.max_width;
+    return std::max(1, (static_cast<int>(std::ceil(wanted)) + cores - 1) / cores) * cores;
+  }
+
+  // Calls f(candidate, its step, its survey) for the steps of these keys in a program lowered by `lowering`.
+  template <class F>
+  Status survey_with(const LoweringOptions& lowering, const std::set<std::string>& keys, F&& f) {
+    if (keys.empty()) return {};
+    MOTET_ASSIGN(auto program, lower_finished(graph_, lowering));
+    auto surveyed = survey(*program, lowering.max_width, kMeasureBudget, &keys);
+    if (!surveyed) return {};
+    for (size_t i = 0; i < program->body.size(); ++i) {
+      const Step& step = program->body[i];
+      if (step.kernel && keys.contains(step.key)) f(steps_.at(step.key), step, surveyed->steps[i]);
+    }
+    return {};
+  }
+
+  Status time_whole() {
+    LoweringOptions whole = lowering_;
+    whole.quantum = kNever;
+    std::erase_if(whole.parts, [](const auto& known) { return known.second.parts > 1; });
+    std::set<std::string> all;
+    for (const auto& [key, step] : steps_) all.insert(key);
+    return survey_with(whole, all, [](Candidate& c, const Step&, const StepSurvey& s) { c.whole = s.total; });
+  }
+
+  // What seems costly is timed as often as what it is to be compared with.
+  Status time_again() {
+    LoweringOptions same = lowering_;
+    std::set<std::string> costly;
+    for (const auto& [key, step] : steps_) {
+      same.parts[key] = step.parts;
+      if (step.costly()) costly.insert(key);
+    }
+    return survey_with(same, costly, [](Candidate& c, const Step&, const StepSurvey& s) {
+      if (s.units == c.best->units && s.total < c.best->total) {
+        const bool sliceable = c.best->sliceable && s.sliceable;
+        *c.best = s;
+        c.best->sliceable = sliceable;
+      }
+    });
+  }
+
+  // Lowers with what `propose` says for the costly steps (nothing: as it is), and keeps what is better.
+  template <class F>
+  Status attempt(F&& propose) {
+    LoweringOptions other = lowering_;
+    std::set<std::string> tried;
+    for (const auto& [key, step] : steps_) {
+      other.parts[key] = step.parts;
+      std::optional<Parts> proposed = step.costly() ? propose(step) : std::nullopt;
+      if (!proposed || *proposed == step.parts) continue;
+      other.parts[key] = *proposed;
+      tried.insert(key);
+    }
+    return survey_with(other, tried, [&](Candidate& c, const Step& step, const StepSurvey& s) {
+      if (s.barrier || !s.sliceable) return;
+      const bool fits = longest_unit(s) <= std::max(lowering_.quantum, longest_unit(*c.best));
+      if (!fits || s.total >= c.best->total) return;
+      c.parts = other.parts[step.key];
+      *c.best = s;
+      c.changed = true;
+    });
+  }
+
+  // Fewer parts of the whole, each `share` of the quantum. More than one is within it where a kernel has several
+  // regions.
+  Status try_fewer(double share) {
+    return attempt([&](const Candidate& c) -> std::optional<Parts> {
+      int parts = parts_of(c.whole, share);
+      if (parts >= c.parts.parts || c.parts.pieces > 1) return std::nullopt;
+      return Parts{parts, 1};
+    });
+  }
+
+  // Pieces of one picture each, in parts of `share` of the quantum.
+  Status try_pieces(double share) {
+    return attempt([&](const Candidate& c) -> std::optional<Parts> {
+      if (c.batch < 2) return std::nullopt;
+      return Parts{parts_of(c.whole / c.batch, share), c.batch};
+    });
+  }
+
+  const std::shared_ptr<const Graph> graph_;
+  const LoweringOptions lowering_;
+  std::map<std::string, Candidate> steps_;  // by key
+};
+
+}  // namespace
+
+std::string Memo::key(const LoweringOptions& lowering) const {
+  std::string text = program_key(shapes, options, lowering.preferred);
+  if (lowering.all_winograd) text += " winograd";
+  for (const std::string& step : lowering.winograd) text += '\n' + step;
+  return text;
+}
+
+Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions lowering, Care care,
+                      const Memo& memo) {
+  MOTET_ASSIGN(auto before, lower_as_before(graph, lowering, care, memo));
+  if (before) return *std::move(before);
+  Cut cut;
+  MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
+  auto surveyed = survey(*cut.program, lowering.max_width, budget_of(care));
+  if (!surveyed) return cut;
+  auto corrected = corrected_parts(*cut.program, *surveyed, care != Care::kQuick);
+  if (!corrected.empty()) {
+    for (const auto& [key, parts] : corrected) lowering.parts[key] = {.parts = parts, .pieces = 1};
+    MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
+    auto barriers = *std::move(surveyed);
+    surveyed = survey(*cut.program, lowering.max_width, budget_of(care));
+    if (!surveyed) return cut;
+    for (size_t i = 0; i < surveyed->steps.size() && i < barriers.steps.size(); ++i)
+      surveyed->steps[i].barrier = surveyed->steps[i].barrier || barriers.steps[i].barrier;
+  }
+  if (care == Care::kTightened) {
+    MOTET_ASSIGN(bool changed, Tightening(graph, lowering).run(*cut.program, lowering.parts, *surveyed));
+    if (changed) {
+      MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
+    }
+  }
+  cut_steps(*cut.program, *surveyed);
+  cut.care = care;
+  cut.total = surveyed->wide;
+  auto meanwhile = memo.cache.tuned(memo.key(lowering));  // by one that measured it while we did not
+  auto known = meanwhile ? tuning_of(*meanwhile) : std::nullopt;
+  if (known && known->care > care) return cut;
+  Tuning tuning{care, std::move(lowering.parts), *std::move(surveyed), steps_text(*cut.program)};
+  memo.cache.tune(memo.key(lowering), to_text(tuning));
+  return cut;
+}
+
+}  // namespace motet::engine
