@@ -1,11 +1,11 @@
 #include "compute/ops/matmul/tiles.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
-#include "base/clock.h"
 #include "compute/graph/file_map.h"
+#include "compute/ops/matmul/constant_product.h"
+#include "compute/ops/matmul/race.h"
 #include "compute/ops/onednn/onednn.h"
 #include "compute/ops/onednn/weight_cache.h"
 #include "compute/ops/support/adapt.h"
@@ -28,58 +28,13 @@ constexpr int64_t kAheadBytes = int64_t{256} << 10;
 // (few_rows.h); in bf16 these are.
 constexpr int64_t kFewestRows = 64;
 
-struct Problem {
-  int64_t m = 0, k = 0, n = 0;
-  DType type = DType::kF32, result = DType::kF32;
-  bool turned = false;  // the right-hand side is [n, k]
-  int bias = -1;        // input
-};
-
-Status read_post_ops(const NodeRequest& request) {
-  for (const graph::PostOp& op : request.node.post_ops) {
-    if (op.kind != graph::PostOp::Kind::kAdd) continue;
-    const auto i = static_cast<size_t>(op.input);
-    if (op.input < 0 || !has_input(request, i))
-      return unsupported("a fused addition of absent input " + std::to_string(op.input));
-    const TensorSpec& other = request.inputs[i];
-    if (other.shape != request.outputs[0].shape || (other.dtype != DType::kF32 && other.dtype != DType::kBF16))
-      return unsupported("a fused addition of " + describe(other) + " to " + describe(request.outputs[0]));
-  }
-  return {};
-}
+using Problem = ConstantProduct;
 
 Result<Problem> read_problem(const NodeRequest& request) {
-  const graph::Node& node = request.node;
-  MOTET_RETURN_IF_ERROR(expect_inputs(request, 2, request.inputs.size()));
-  MOTET_RETURN_IF_ERROR(expect_type(request, 0, {DType::kF32, DType::kBF16}));
-  MOTET_RETURN_IF_ERROR(expect_type(request, 1, {DType::kF32}));
-  const Shape &a = request.inputs[0].shape, &b = request.inputs[1].shape;
-  const TensorSpec& out = request.outputs[0];
-  if (out.dtype != DType::kF32 && out.dtype != DType::kBF16) return unsupported("a result of " + describe(out));
-  if (b.size() != 2 || a.size() < 2) return unsupported("a right-hand side that is not a plain matrix");
-  if (constant_input(request, 1) == nullptr) return unsupported("a right-hand side that is not constant");
-  if (node.op == "Gemm" && (node.int_or("transA", 0) != 0 || a.size() != 2)) return unsupported("transA 1");
-  if (node.float_or("alpha", 1.0F) != 1.0F || node.float_or("beta", 1.0F) != 1.0F)
-    return unsupported("alpha or beta other than 1");
-  Problem p{.k = a.back(), .type = request.inputs[0].dtype, .result = out.dtype};
-  p.turned = node.op == "Gemm" && node.int_or("transB", 0) != 0;
-  p.n = b[p.turned ? 0 : 1];
-  if (p.k < 1 || p.n < 1) return unsupported("an empty matrix");
-  p.m = elements(a) / p.k;
-  if (p.m < 1 || (p.m < kFewestRows && p.type == DType::kF32) || p.n < kPanel)
+  MOTET_ASSIGN(const Problem p, read_constant_product(request));
+  if ((p.m < kFewestRows && p.type == DType::kF32) || p.n < kPanel)
     return unsupported(std::to_string(p.m) + " rows and " + std::to_string(p.n) + " columns, which are too few");
-  if (b[p.turned ? 1 : 0] != p.k || elements(out.shape) != p.m * p.n)
-    return unsupported("extents that do not fit: " + describe(request.inputs[1]) + " and " + describe(out));
   if (p.type == DType::kBF16 && p.k % 2 != 0) return unsupported("an odd number of bf16 in a row");
-  const bool residual =
-      std::any_of(node.post_ops.begin(), node.post_ops.end(), [](const graph::PostOp& op) { return op.input == 2; });
-  if (has_input(request, 2) && !residual) {
-    const TensorSpec& bias = request.inputs[2];
-    if (bias.dtype != DType::kF32 || bias.shape.empty() || bias.shape.back() != p.n || elements(bias.shape) != p.n)
-      return unsupported("a bias of " + describe(bias));
-    p.bias = 2;
-  }
-  MOTET_RETURN_IF_ERROR(read_post_ops(request));
   return p;
 }
 
@@ -95,15 +50,7 @@ WeightCache::Packed pack_panels(const NodeRequest& request, const Problem& p) {
       const int64_t first = j * kPanel, width = std::min(kPanel, p.n - first);
       std::fill_n(row, kPanel, 0.0F);
       for (int64_t i = 0; i < p.k; ++i) {
-        // The file may hold it at any alignment.
-        auto copy = [&](int64_t element, float* to, int64_t count) {
-          std::memcpy(to, reading.data + element * static_cast<int64_t>(sizeof(float)),
-                      static_cast<size_t>(count) * sizeof(float));
-        };
-        if (p.turned)
-          for (int64_t c = 0; c < width; ++c) copy((first + c) * p.k + i, row + c, 1);
-        else
-          copy(i * p.n + first, row, width);
+        copy_row(p, reading.data, i, first, width, row);
         if (p.type == DType::kF32) {
           std::memcpy(memory + (j * p.k + i) * kPanel * static_cast<int64_t>(sizeof(float)), row, sizeof row);
           continue;
@@ -234,58 +181,24 @@ class TiledProduct final : public Kernel {
   int in_place_of_ = -1;
 };
 
-struct Extents {
-  int64_t rows, depth, columns;
-};
 // What stands for products of the same kind: few rows with weights that no near cache holds; many with weights that
 // one does. Of bf16 oneDNN's speed depends on the weights' extents: products of many rows are looked at by these.
-Extents example_of(const Problem& p) {
+RaceProduct example_of(const Problem& p) {
   constexpr int64_t kMostWeights = int64_t{1} << 24;
-  if (p.m < kFewestRows) return {8, 1024, 4800};
-  if (p.type == DType::kF32) return {96, 512, 480};
-  return {96, p.k, std::min(p.n, std::max(kPanel, kMostWeights / p.k))};
+  if (p.m < kFewestRows) return {8, 1024, 4800, p.type, p.result};
+  if (p.type == DType::kF32) return {96, 512, 480, p.type, p.result};
+  return {96, p.k, std::min(p.n, std::max(kPanel, kMostWeights / p.k)), p.type, p.result};
 }
 
-// Whether oneDNN multiplies matrices of this type and these extents faster, both on one core. Of f32 it has to be so
-// clearly: tiles gain more than they show here where two cores read weights from a shared cache.
-bool onednn_is_faster(const Extents& e, DType type, DType to) {
-  const int kRounds = e.depth * e.columns > (int64_t{1} << 20) ? 3 : 8;
-  const Tensor left = Tensor::zeros(type, {e.rows, e.depth}), right = Tensor::zeros(DType::kF32, {e.depth, e.columns});
-  const Tensor result = Tensor::zeros(to, {e.rows, e.columns});
-  graph::Node node;
-  node.op = "MatMul";
-  node.inputs = {0, 1};
-  node.outputs = {2};
-  const std::array<TensorSpec, 2> inputs = {TensorSpec{type, left.shape()}, {DType::kF32, right.shape()}};
-  const std::array<TensorSpec, 1> outputs = {TensorSpec{to, result.shape()}};
-  const std::array<bool, 2> present = {true, true};
-  const std::array<const Tensor*, 2> constants = {nullptr, &right};
-  const NodeRequest request{.node = node,
-                            .inputs = inputs,
-                            .present = present,
-                            .constants = constants,
-                            .outputs = outputs,
-                            .lowered = type == DType::kBF16};
-  auto own = plan_tiled_product(request);
-  auto other = onednn::plan_matmul(request);
-  if (!own.ok() || !other.ok()) return false;
-  const std::array<const Kernel*, 2> kernels = {own->get(), other->get()};
-  const std::array<TensorView, 2> operands = {left.view(), right.view()};
-  const std::array<TensorView, 1> results = {result.view()};
-  const SteadyClock clock;
-  std::array<Nanos, 2> best = {kNever, kNever};
-  for (const Kernel* kernel : kernels)
-    if (!kernel->finish().ok()) return false;
-  for (int round = 0; round < kRounds; ++round) {
-    for (size_t i = 0; i < kernels.size(); ++i) {
-      const Tensor scratch = Tensor::zeros(DType::kU8, {static_cast<int64_t>(kernels[i]->scratch_bytes())});
-      const Nanos begin = clock.now();
-      kernels[i]->run({.inputs = operands, .outputs = results, .scratch = scratch.view().data}, device::Team::serial());
-      best[i] = std::min(best[i], clock.now() - begin);
-    }
-  }
-  const double clearly = type == DType::kF32 ? 0.9 : 1.0;
-  return static_cast<double>(best[1].value) < clearly * static_cast<double>(best[0].value);
+// Whether oneDNN does it faster, both on one core. Of f32 it has to be so clearly: tiles gain more than they show here
+// where two cores read weights from a shared cache.
+bool onednn_is_faster(const RaceProduct& example) {
+  const int rounds = example.depth * example.columns > (int64_t{1} << 20) ? 3 : 8;
+  const auto times = race(example, {plan_tiled_product, onednn::plan_matmul}, rounds);
+  if (!times) return false;
+  const double clearly = example.type == DType::kF32 ? 0.9 : 1.0;
+  const auto [own, other] = *times;
+  return static_cast<double>(other.value) < clearly * static_cast<double>(own.value);
 }
 
 }  // namespace
@@ -296,11 +209,11 @@ Result<KernelPtr> plan_tiled_product(const NodeRequest& request) {
   if (product == nullptr)
     return unsupported(problem.type == DType::kF32 ? "a CPU without AVX-512" : "a CPU without AVX512_BF16");
   if (request.choices != nullptr) {
-    const Extents e = example_of(problem);
+    const RaceProduct example = example_of(problem);
     const std::string name = "tiles of " + std::string(dtype_kserve_name(problem.type)) + " to " +
                              std::string(dtype_kserve_name(problem.result)) + ' ' +
-                             shape_to_string(Shape{e.rows, e.depth, e.columns});
-    if (request.choices->pick(name, [&] { return onednn_is_faster(e, problem.type, problem.result) ? 1 : 0; }) == 1)
+                             shape_to_string(Shape{example.rows, example.depth, example.columns});
+    if (request.choices->pick(name, [&] { return onednn_is_faster(example) ? 1 : 0; }) == 1)
       return unsupported("oneDNN's products are faster here");
   }
   return KernelPtr(std::make_unique<TiledProduct>(request, problem, product));

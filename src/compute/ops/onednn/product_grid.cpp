@@ -3,11 +3,11 @@
 // a fifth. The weights are packed once in strips of columns, whatever the grid. For few rows matmul.cpp is faster.
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "base/check.h"
 #include "compute/device/team.h"
 #include "compute/graph/file_map.h"
+#include "compute/ops/matmul/constant_product.h"
 #include "compute/ops/onednn/common.h"
 #include "compute/ops/support/request.h"
 
@@ -32,31 +32,12 @@ struct Extent {
   bool last(int64_t i) const { return i + 1 == count; }
 };
 
-struct Problem {
-  int64_t m = 0, k = 0, n = 0;
-  bool turned = false;  // the right-hand side is [n, k]
-  bool biased = false;
-};
+using Problem = ConstantProduct;
 
 Result<Problem> read_problem(const NodeRequest& request) {
   if (auto error = refuse_unless_f32(request)) return *error;
-  const graph::Node& node = request.node;
-  const Shape &a = request.inputs[0].shape, &b = request.inputs[1].shape;
   if (request.max_width < 2) return unsupported("one part, which oneDNN's own product does as well");
-  if (b.size() != 2 || a.size() < 2) return unsupported("a right-hand side that is not a plain matrix");
-  if (constant_input(request, 1) == nullptr) return unsupported("a right-hand side that is not constant");
-  if (node.op == "Gemm" && (node.int_or("transA", 0) != 0 || a.size() != 2)) return unsupported("transA 1");
-  if (node.float_or("alpha", 1.0F) != 1.0F || node.float_or("beta", 1.0F) != 1.0F)
-    return unsupported("alpha or beta other than 1");
-  Problem p{.m = elements(a) / a.back(), .k = a.back()};
-  p.turned = node.op == "Gemm" && node.int_or("transB", 0) != 0;
-  p.n = b[p.turned ? 0 : 1];
-  const bool residual =
-      std::any_of(node.post_ops.begin(), node.post_ops.end(), [](const graph::PostOp& op) { return op.input == 2; });
-  p.biased = has_input(request, 2) && !residual;
-  if (p.biased && (request.inputs[2].shape.empty() || request.inputs[2].shape.back() != p.n ||
-                   elements(request.inputs[2].shape) != p.n))
-    return unsupported("a bias of shape " + shape_to_string(request.inputs[2].shape));
+  MOTET_ASSIGN(const Problem p, read_constant_product(request));
   if (p.m < kFewestRows || p.n < 2 * kStrip)
     return unsupported(std::to_string(p.m) + " rows and " + std::to_string(p.n) + " columns, which are too few to cut");
   if (2.0 * static_cast<double>(p.m * p.n) * static_cast<double>(p.k) < kFewestFlops)
@@ -69,16 +50,10 @@ WeightCache::Packed pack_strips(const NodeRequest& request, const Problem& p, co
   const Tensor& constant = *constant_input(request, 1);
   auto fill = [constant, p, columns](std::byte* memory) {
     const Reading reading = constant.read();
-    auto at = [&](int64_t element) {  // the file may hold it at any alignment
-      float value = 0;
-      std::memcpy(&value, reading.data + element * static_cast<int64_t>(sizeof(float)), sizeof(float));
-      return value;
-    };
     auto* to = reinterpret_cast<float*>(memory);
     for (int64_t j = 0; j < columns.count; ++j) {
       const int64_t first = columns.begin(j), width = columns.length(j);
-      for (int64_t i = 0; i < p.k; ++i, to += width)
-        for (int64_t c = 0; c < width; ++c) to[c] = at(p.turned ? (first + c) * p.k + i : i * p.n + first + c);
+      for (int64_t i = 0; i < p.k; ++i, to += width) copy_row(p, reading.data, i, first, width, to);
     }
     graph::FileMap::release({reading.data, constant.bytes()});
   };
@@ -111,8 +86,8 @@ class GridKernel final : public Kernel {
         piece.right = Desc({p_.k, n}, f32, Dims{n, 1});
         piece.bias = Desc({1, n}, f32, Dims{n, 1});
         piece.result = Desc({m, n}, f32, Dims{p_.n, 1});
-        auto desc = p_.biased ? dnnl::matmul::desc(piece.left, piece.right, piece.bias, piece.result)
-                              : dnnl::matmul::desc(piece.left, piece.right, piece.result);
+        auto desc = p_.bias >= 0 ? dnnl::matmul::desc(piece.left, piece.right, piece.bias, piece.result)
+                                 : dnnl::matmul::desc(piece.left, piece.right, piece.result);
         dnnl::matmul::primitive_desc description(desc, attributes(fused.ops), cpu_engine());
         name_ = description.impl_info_str();
         if (is_slow(name_)) return unsupported("only oneDNN's own " + name_);
@@ -170,13 +145,13 @@ class GridKernel final : public Kernel {
     const dnnl::memory right = memory(piece.right, weights_->data(), column * p_.k);
     const dnnl::memory result = memory(piece.result, args.outputs[0].data, row * p_.n + column);
     const dnnl::memory scratch = memory(piece.scratchpad, args.scratch + scratch_each_ * static_cast<size_t>(part), 0);
-    const dnnl::memory bias = p_.biased ? memory(piece.bias, args.inputs[2].data, column) : dnnl::memory();
+    const dnnl::memory bias = p_.bias >= 0 ? memory(piece.bias, args.inputs[2].data, column) : dnnl::memory();
     std::array<dnnl_exec_arg_t, 5> arguments = {{{DNNL_ARG_SRC, left.get()},
                                                  {DNNL_ARG_WEIGHTS, right.get()},
                                                  {DNNL_ARG_DST, result.get()},
                                                  {DNNL_ARG_SCRATCHPAD, scratch.get()}}};
     int count = 4;
-    if (p_.biased) arguments[static_cast<size_t>(count++)] = {DNNL_ARG_BIAS, bias.get()};
+    if (p_.bias >= 0) arguments[static_cast<size_t>(count++)] = {DNNL_ARG_BIAS, bias.get()};
     device::set_compile_width(1);  // a piece is one core's
     const auto status = dnnl_primitive_execute(piece.primitive.get(), stream.get(), count, arguments.data());
     MOTET_CHECK(status == dnnl_success, "oneDNN runs a primitive it has planned");

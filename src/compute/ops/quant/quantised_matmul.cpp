@@ -1,11 +1,10 @@
 #include "compute/ops/quant/quantised_matmul.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
-#include "base/clock.h"
+#include "compute/ops/matmul/race.h"
 #include "compute/ops/quant/packed_int8.h"
 #include "compute/ops/support/adapt.h"
 #include "compute/ops/support/choices.h"
@@ -249,37 +248,9 @@ bool weight_only_is_as_fast(const Problem& p) {
   constexpr int kRounds = 5;
   constexpr double kAsFast = 1.1;
   const int64_t columns = std::min(p.columns, std::max<int64_t>(kMostWeights / p.depth, vec::kInt8Columns));
-  const Tensor x = Tensor::zeros(DType::kF32, {p.rows, p.depth}), y = Tensor::zeros(DType::kF32, {p.rows, columns});
-  const Tensor weights = Tensor::zeros(DType::kF32, {p.depth, columns});
-  graph::Node node;
-  node.inputs = {0, 1};
-  node.outputs = {2};
-  const std::array<TensorSpec, 2> inputs = {TensorSpec{DType::kF32, x.shape()}, {DType::kF32, weights.shape()}};
-  const std::array<TensorSpec, 1> outputs = {TensorSpec{DType::kF32, y.shape()}};
-  const std::array<bool, 2> present = {true, true};
-  const std::array<const Tensor*, 2> constants = {nullptr, &weights};
-  const NodeRequest request{
-      .node = node, .inputs = inputs, .present = present, .constants = constants, .outputs = outputs};
-  const std::array<TensorView, 2> operands = {x.view(), weights.view()};
-  const std::array<TensorView, 1> results = {y.view()};
-  const SteadyClock clock;
-  std::array<Nanos, 2> best = {kNever, kNever};
-  std::array<KernelPtr, 2> kernels;
-  for (size_t i = 0; i < kernels.size(); ++i) {
-    auto planned = i == 0 ? plan_dynamic_product(request) : plan_weight_only_product(request);
-    if (!planned.ok()) return false;
-    kernels[i] = std::move(planned).value();
-    (void)kernels[i]->finish();
-  }
-  for (int round = 0; round < kRounds; ++round) {
-    for (size_t i = 0; i < kernels.size(); ++i) {
-      const Tensor scratch = Tensor::zeros(DType::kU8, {static_cast<int64_t>(kernels[i]->scratch_bytes())});
-      const Nanos begin = clock.now();
-      kernels[i]->run({.inputs = operands, .outputs = results, .scratch = scratch.view().data}, device::Team::serial());
-      best[i] = std::min(best[i], clock.now() - begin);
-    }
-  }
-  return static_cast<double>(best[1].value) < kAsFast * static_cast<double>(best[0].value);
+  const auto times = race({.rows = p.rows, .depth = p.depth, .columns = columns},
+                          {plan_dynamic_product, plan_weight_only_product}, kRounds);
+  return times && static_cast<double>((*times)[1].value) < kAsFast * static_cast<double>((*times)[0].value);
 }
 
 }  // namespace
