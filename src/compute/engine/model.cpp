@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <tuple>
 
 #include "base/clock.h"
@@ -228,6 +229,8 @@ Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, 
     std::lock_guard lock(convolutions_mutex_);
     choice = convolutions_[options.precision];
   }
+  std::optional<ops::WeightCache::Trial> trial;
+  if (options.calibrate) trial.emplace(weights_);
   MOTET_ASSIGN(auto compiled, compile_graph(*graph, input_shapes, options, weights_, cache_, choice));
   if (choice) {
     std::lock_guard lock(convolutions_mutex_);

@@ -114,6 +114,7 @@ class Model {
   // True if every input and output has an outermost extent with one common symbol (or unknown), so that rows of
   // different queries can be one batch; decided from the graph, not from a run.
   virtual bool batchable() const = 0;
+  // Of all constants, packed or as they are read, without what a compile() under way only compares.
   virtual Bytes weight_bytes() const = 0;
   // The program for these input shapes (one per input, in order), compiled now or earlier. An Error names the input and
   // the extents allowed, or the op that nothing implements.

@@ -211,7 +211,6 @@ Result<Compiled> compile_graph(const Graph& prepared, const std::vector<Shape>& 
       choice = std::move(fastest);
       cache.tune(convolutions_key(options.precision), text_of(*choice));
     }
-    weights.trim();
   } else {
     MOTET_ASSIGN(Cut cut, lower_cut(shaped.graph, lowering, options.calibrate ? Care::kTightened : Care::kQuick, memo));
     program = std::move(cut.program);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "base/random.h"
 #include "compute/ops/onednn/weight_cache.h"
 
@@ -73,6 +75,27 @@ TEST(OneDnn, WeightsArePackedOnceForEveryBatch) {
   second = unsupported("dropped");
   cache.trim();
   EXPECT_EQ(cache.bytes(), 0U);
+}
+
+TEST(OneDnn, WeightsOnTrialCountWhenTheyAreUsed) {
+  WeightCache cache;
+  const Tensor used = drawn({64}, "used"), unused = drawn({64}, "unused"), shared = drawn({64}, "shared");
+  auto pack = [&](const Tensor& source) { return cache.get_or_pack(source, "plain", 256, [](std::byte*) {}); };
+  WeightCache::Packed kept = pack(drawn({64}, "before")), chosen;
+  {
+    WeightCache::Trial trial(cache);
+    chosen = pack(used);
+    pack(unused);
+    pack(shared);
+    EXPECT_EQ(cache.bytes(), 256U);
+    EXPECT_FALSE(cache.has(used));
+    std::thread([&] { EXPECT_TRUE(pack(shared)); }).join();
+    EXPECT_EQ(cache.bytes(), 512U) << "another thread's are no trial";
+    EXPECT_TRUE(cache.has(shared));
+  }
+  EXPECT_EQ(cache.bytes(), 768U);
+  EXPECT_TRUE(cache.has(used));
+  EXPECT_FALSE(cache.has(unused));
 }
 
 TEST(OneDnn, RefusesWithTheReason) {

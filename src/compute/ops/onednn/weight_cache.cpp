@@ -56,6 +56,20 @@ bool PackedWeights::save() const {
   return true;
 }
 
+WeightCache::Trial::Trial(WeightCache& cache) : cache_(cache) {
+  std::lock_guard lock(cache_.mutex_);
+  MOTET_CHECK(cache_.trial_ == std::thread::id(), "one trial at a time");
+  cache_.trial_ = std::this_thread::get_id();
+}
+
+WeightCache::Trial::~Trial() {
+  std::lock_guard lock(cache_.mutex_);
+  cache_.trial_ = std::thread::id();
+  std::erase_if(cache_.entries_,
+                [](const auto& item) { return item.second.on_trial && item.second.packed.use_count() == 1; });
+  for (auto& [key, entry] : cache_.entries_) entry.on_trial = false;
+}
+
 void WeightCache::name(const Tensor& source, std::string stable_name) {
   std::lock_guard lock(mutex_);
   names_.insert_or_assign(source.identity(), std::pair(source, std::move(stable_name)));
@@ -64,27 +78,33 @@ void WeightCache::name(const Tensor& source, std::string stable_name) {
 WeightCache::Packed WeightCache::get_or_pack(const Tensor& source, const std::string& form, size_t bytes,
                                              PackedWeights::Fill fill) {
   std::lock_guard lock(mutex_);
+  const bool on_trial = trial_ == std::this_thread::get_id();
   auto key = std::make_pair(source.identity(), form);
-  auto found = entries_.find(key);
-  if (found != entries_.end()) return found->second.packed;
+  if (auto found = entries_.find(key); found != entries_.end()) {
+    found->second.on_trial = found->second.on_trial && on_trial;
+    return found->second.packed;
+  }
   std::string stable;
   if (auto named = names_.find(source.identity()); named != names_.end() && bytes >= kKeptBytes)
     stable = named->second.second + '\0' + form;
   auto packed = std::make_shared<const PackedWeights>(bytes, std::move(fill), store_, std::move(stable));
-  entries_.emplace(std::move(key), Entry{source, packed});
+  entries_.emplace(std::move(key), Entry{source, packed, on_trial});
   return packed;
 }
 
 bool WeightCache::has(const Tensor& source) const {
   std::lock_guard lock(mutex_);
-  auto first = entries_.lower_bound({source.identity(), std::string()});
-  return first != entries_.end() && first->first.first == source.identity();
+  for (auto at = entries_.lower_bound({source.identity(), std::string()});
+       at != entries_.end() && at->first.first == source.identity(); ++at)
+    if (!at->second.on_trial) return true;
+  return false;
 }
 
 size_t WeightCache::bytes() const {
   std::lock_guard lock(mutex_);
   size_t sum = 0;
-  for (const auto& [key, entry] : entries_) sum += entry.packed->bytes();
+  for (const auto& [key, entry] : entries_)
+    if (!entry.on_trial) sum += entry.packed->bytes();
   return sum;
 }
 

@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -83,6 +84,20 @@ class WeightCache {
  public:
   using Packed = std::shared_ptr<const PackedWeights>;
 
+  // While one lives, what its thread packs is on trial: it does not count, unless another thread asks for it too. At
+  // the end what a kernel uses counts and the rest is forgotten. So what is packed for kernels that are only compared
+  // is charged to no program. One at a time.
+  class Trial {
+   public:
+    explicit Trial(WeightCache& cache);
+    ~Trial();
+    Trial(const Trial&) = delete;
+    Trial& operator=(const Trial&) = delete;
+
+   private:
+    WeightCache& cache_;
+  };
+
   // `store` outlives the cache and all that it packs; null for none.
   explicit WeightCache(const PackedStore* store = nullptr) : store_(store) {}
 
@@ -91,9 +106,9 @@ class WeightCache {
   void name(const Tensor& source, std::string stable_name);
   // The copy of `source` in the form named `form`: `bytes`, written by `fill`.
   Packed get_or_pack(const Tensor& source, const std::string& form, size_t bytes, PackedWeights::Fill fill);
-  // True if a copy of `source` in some form is here.
+  // True if a copy of `source` in some form counts.
   bool has(const Tensor& source) const;
-  // Bytes of all entries that some kernel still uses.
+  // Bytes of all entries that count.
   size_t bytes() const;
   // Forgets entries that no kernel uses any more.
   void trim();
@@ -104,9 +119,11 @@ class WeightCache {
   struct Entry {
     Tensor source;
     Packed packed;
+    bool on_trial = false;
   };
   const PackedStore* const store_;
   mutable std::mutex mutex_;
+  std::thread::id trial_;                                                  // its thread, if any; guarded by mutex_
   std::map<std::pair<const void*, std::string>, Entry> entries_;           // guarded by mutex_
   std::unordered_map<const void*, std::pair<Tensor, std::string>> names_;  // guarded by mutex_
 };
