@@ -170,8 +170,7 @@ void bucket_loaded(Domain& d, Instance& instance, const Loaded& event) {
   if (!room && instance.settings.on_demand && event.bytes <= d.budget.limit() && !bucket.queue.empty()) {
     // It took more than was expected: its queries wait until so much is free, as if they had just come.
     set_bound(d, bucket, kNever);
-    tell_unload(d, instance, event.bucket);
-    return wait_for_place(d, bucket);
+    return recall_bucket(d, bucket);
   }
   if (bucket.programs.empty()) {
     error =
@@ -214,6 +213,14 @@ void bucket_failed(Domain& d, Instance& instance, BucketId id, const Error& erro
 }
 
 void evict_bucket(Domain& d, Instance& instance, BucketId id) { unload(d, instance.buckets.at(id)); }
+
+void recall_bucket(Domain& d, Bucket& bucket) {
+  tell_unload(d, *bucket.instance, bucket.id);
+  set_bytes(d, bucket, Bytes(0));
+  bucket.programs.clear();
+  wait_for_place(d, bucket);
+  reindex(d, bucket);
+}
 
 void expire_bucket(Domain& d, Instance& instance, BucketId id) {
   Bucket& bucket = instance.buckets.at(id);

@@ -10,6 +10,9 @@ void bucket_loaded(Domain& d, Instance& instance, const Loaded& event);
 void bucket_failed(Domain& d, Instance& instance, BucketId bucket, const Error& error);
 // Drops an idle bucket whose memory is needed.
 void evict_bucket(Domain& d, Instance& instance, BucketId bucket);
+// Drops a bucket's programs though queries wait for them: these wait until they are loaded again. REQUIRES: no
+// executions.
+void recall_bucket(Domain& d, Bucket& bucket);
 // Fails its queries: its load, or the wait for a place, has taken too long.
 void expire_bucket(Domain& d, Instance& instance, BucketId bucket);
 // Fails the waiting queries that cannot run on the present programs and settings.

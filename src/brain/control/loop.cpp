@@ -90,6 +90,7 @@ class DomainLoop final : public Loop {
   void apply(const StartBatch& x) { start(d_, x); }
   void apply(const ShedQuery& x) {
     MOTET_CHECK(x.query->execution == nullptr && !x.query->decided, "only a waiting query is shed");
+    if (x.reason == ShedReason::kOverBudget && make_room_to_answer(d_, *x.query)) return;
     shed(d_, const_cast<Query&>(*x.query), x.reason, x.error);  // the view was const; the query is the loop's own
   }
   void apply(const YieldExecution& x) { yield(d_, x.execution); }
@@ -102,9 +103,9 @@ class DomainLoop final : public Loop {
   Nanos dispatch() {
     make_room_to_run(d_);
     DispatchView view{d_.now, d_.free, d_.ready, d_.instances, d_.executions, d_.budget.left()};
-    // Every decision starts or ends something, or moves an execution once: more than these is a policy that goes in
-    // circles.
-    size_t most = 2 * d_.queries.size() + 4 * d_.executions.size() + 16;
+    // Every decision starts or ends something, moves an execution once, or has programs give way that queries wait for:
+    // more than these is a policy that goes in circles.
+    size_t most = 3 * d_.queries.size() + 4 * d_.executions.size() + 16;
     for (size_t made = 0;; ++made) {
       MOTET_CHECK(made < most, "a policy comes to an end");
       if (made > 0) make_room_to_run(d_);

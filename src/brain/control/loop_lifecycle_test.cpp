@@ -139,10 +139,15 @@ TEST(LoopLifecycle, MemoryIsABudget) {
   body.advance(ms(100));
   for (const Start& s : body.sent<Start>()) EXPECT_LE(s.parts.front().batch, 2);
   EXPECT_EQ(body.waiting(), 0u);
-  // One that can never run is told so instead of waiting.
+  // So is one query of several rows: in parts, where nothing else could be given back.
   QueryId wide = body.query(m, 4, kNever, 0, 7, Bytes(1));
+  body.advance(ms(100));
   ASSERT_NE(body.answer(wide), nullptr);
-  EXPECT_EQ(body.answer(wide)->reason, ShedReason::kOverBudget);
+  EXPECT_TRUE(body.answer(wide)->ok) << body.answer(wide)->error.message;
+  // One that can never run is told so instead of waiting.
+  QueryId never = body.query(m, 4, kNever, 0, 7, Bytes(160));
+  ASSERT_NE(body.answer(never), nullptr);
+  EXPECT_EQ(body.answer(never)->reason, ShedReason::kOverBudget);
   // Weights that do not fit.
   InstanceId n = body.add(model("n"));
   EXPECT_EQ(body.state(n), Lifecycle::kFailed);

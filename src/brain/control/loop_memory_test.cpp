@@ -246,6 +246,52 @@ TEST(LoopMemory, RoomIsMadeForTheRowsThatWaitNotForTheLargestBatch) {
   EXPECT_EQ(unloads_for(2, 8, ms(30)), 1);
 }
 
+TEST(LoopMemory, AQueryIsNotRefusedWhileIdleProgramsHoldWhatItNeeds) {
+  VirtualBody body(budget(3'200));
+  ModelSpec held = on_demand("held"), wide = on_demand("wide");
+  held.settings.max_queue_delay = ms(50);
+  wide.arena_per_row = Bytes(300);
+  InstanceId h = body.add(held), i = body.add(on_demand("idle")), w = body.add(wide);
+  for (InstanceId m : {w, h, i}) body.warm(m);
+  body.clear();
+  QueryId first = body.query(h);  // the most due, and held back for others to join it
+  QueryId q = body.query(w);
+  EXPECT_TRUE(unloaded(body, i));
+  body.advance(ms(100));
+  for (QueryId id : {first, q}) {
+    ASSERT_NE(body.answer(id), nullptr);
+    EXPECT_TRUE(body.answer(id)->ok) << body.answer(id)->error.message;
+  }
+}
+
+TEST(LoopMemory, OfProgramsThatAllHaveQueriesSomeGiveWayAndAreLoadedAgain) {
+  VirtualBody body(budget(2'200));
+  ModelSpec running = model("running"), wide = on_demand("");
+  running.weights = running.bucket_bytes = Bytes(10);
+  running.speed.fixed = ms(400);
+  wide.arena_per_row = Bytes(300);
+  InstanceId r = body.add(running);
+  std::vector<InstanceId> both;
+  for (const char* name : {"a", "b"}) {
+    wide.settings.name = name;
+    both.push_back(body.add(wide));
+  }
+  body.warm(r);
+  body.advance(ms(200));
+  body.query(r);
+  std::vector<QueryId> asked;
+  for (InstanceId m : both) asked.push_back(body.query(m));
+  body.advance(ms(20));  // both are loaded, and wait for a core
+  EXPECT_EQ(body.waiting(), 3u);
+  body.clear();
+  body.advance(ms(500));
+  EXPECT_TRUE(unloaded(body, both[1]));
+  for (QueryId q : asked) {
+    ASSERT_NE(body.answer(q), nullptr);
+    EXPECT_TRUE(body.answer(q)->ok) << body.answer(q)->error.message;
+  }
+}
+
 TEST(LoopMemory, MoreProgramsOfALoadedShapeAreTaken) {
   LoopOptions o = budget(10'000);
   auto loop = Loop::create(o);

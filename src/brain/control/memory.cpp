@@ -5,6 +5,7 @@
 
 #include "brain/control/buckets.h"
 #include "brain/fleet/eviction.h"
+#include "brain/sched/parts.h"
 
 namespace motet::brain {
 namespace {
@@ -16,7 +17,8 @@ bool idle(const Bucket& bucket) {
 bool loaded(const Bucket& bucket) { return bucket.phase == BucketPhase::kReady; }
 
 // Programs of models on demand, but for those of `keep`.
-std::vector<Resident> residents(const Domain& d, InstanceId keep, bool (*counts)(const Bucket&)) {
+template <class Counts>
+std::vector<Resident> residents(const Domain& d, InstanceId keep, Counts&& counts) {
   std::vector<Resident> all;
   for (const auto& [id, instance] : d.instances) {
     if (!instance.settings.on_demand || instance.unload_pending || id == keep) continue;
@@ -100,6 +102,26 @@ void make_room_to_run(Domain& d) {
   if (program != first.programs.end()) ++program;
   while (program != first.programs.begin())
     if (make_room(d, (--program)->features.arena)) return;
+}
+
+bool make_room_to_answer(Domain& d, const Query& q) {
+  const Bucket& bucket = *q.bucket;
+  const ModelSettings& settings = bucket.instance->settings;
+  const Bytes arena =
+      plan_parts(bucket.programs, q.rows, bucket.instance->share.size(), settings.max_batch > 0, settings.allow_padding)
+          .arena;
+  if (d.budget.fits(arena)) return false;
+  auto unused = [&](const Bucket& b) { return loaded(b) && b.executions == 0 && &b != &bucket; };
+  const std::vector<Resident> victims = choose_victims(residents(d, {}, unused), arena - d.budget.left());
+  for (const Resident& victim : victims) {
+    Instance& instance = d.instances.at(victim.instance);
+    if (instance.buckets.at(victim.bucket).queue.empty()) {
+      evict_bucket(d, instance, victim.bucket);
+    } else {
+      recall_bucket(d, instance.buckets.at(victim.bucket));
+    }
+  }
+  return !victims.empty();
 }
 
 Nanos loaded_by(const Domain& d, const Instance& instance, BucketId id) {

@@ -19,6 +19,10 @@ std::optional<Error> never_loads(Domain& d, const Instance& instance);
 Bytes expected_load(const Instance& instance);
 // Makes room for what the most due query that could run needs.
 void make_room_to_run(Domain& d);
+// The same for a query that will be refused otherwise, nothing being under way that would give memory back: programs
+// that other queries wait for give way too, and those wait until they are loaded again. True if any gave way. REQUIRES:
+// the query waits in a ready bucket.
+bool make_room_to_answer(Domain& d, const Query& q);
 // When the programs that `instance` lacks could be there, by what its last load took: now if that is not known.
 Nanos loaded_by(const Domain& d, const Instance& instance, BucketId bucket);
 

@@ -39,6 +39,7 @@ struct StartBatch {
   std::vector<StartPart> parts;
   CoreSet cores;
 };
+// For want of memory (kOverBudget) the loop first has programs give way that nobody runs, and asks again if any did.
 struct ShedQuery {
   const Query* query = nullptr;  // of a queue
   ShedReason reason = ShedReason::kDeadlineUnreachable;

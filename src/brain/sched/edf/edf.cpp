@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/check.h"
@@ -146,6 +147,24 @@ bool anything_alive(const DispatchView& view) {
   return std::any_of(view.executions.begin(), view.executions.end(), [](const auto& e) { return !e.second.stuck; });
 }
 
+// The head of a queue alone, in parts of programs that are small enough for the memory there is.
+std::optional<StartBatch> in_smaller_parts(const DispatchView& view, const Bucket& bucket, const CoreSet& cores) {
+  const ModelSettings& settings = bucket.instance->settings;
+  const Query* head = nullptr;
+  bucket.queue.in_order(view.now, [&](const Query& q) {
+    head = &q;
+    return false;
+  });
+  const std::span<const Program> programs = bucket.programs;
+  for (size_t smaller = programs.size() - 1; smaller > 0; --smaller) {
+    PartsPlan plan =
+        plan_parts(programs.first(smaller), head->rows, cores.size(), settings.max_batch > 0, settings.allow_padding);
+    if (!plan.parts.empty() && plan.arena <= view.memory_left)
+      return StartBatch{&bucket, {head}, std::move(plan.parts), cores};
+  }
+  return std::nullopt;
+}
+
 Attempt attempt(const DispatchView& view, const Bucket& bucket, const CoreSet& usable, Nanos& wake) {
   const Instance& instance = *bucket.instance;
   const Query& head = *bucket.queue.most_due();
@@ -167,6 +186,8 @@ Attempt attempt(const DispatchView& view, const Bucket& bucket, const CoreSet& u
       result.no_memory = true;
       // Nothing will give memory back by itself: the queue has to.
       if (!anything_alive(view)) {
+        result.start = in_smaller_parts(view, bucket, highest(usable, width));
+        if (result.start) break;
         result.shed = ShedQuery{
             &head, ShedReason::kOverBudget,
             resource_exhausted("model " + instance.settings.name + ": no memory for an execution of " +

@@ -3,7 +3,8 @@
 //
 // Order: by deadline; a query without one is due kPatience after its arrival, so it waits behind urgent ones but not
 // for ever. Shed: a query whose deadline is nearer than its predicted time, were it started as soon as a core could be
-// had. Cores: the free ones of the share are divided by the work that waits for them (queues, full batches in them,
+// had; and one that no memory is left for even in the smallest parts, when nothing is under way that would give any
+// back. Cores: the free ones of the share are divided by the work that waits for them (queues, full batches in them,
 // paused
 //   executions), at least one each; more if the deadline needs it; no more than still make the run 5 % faster.
 // Preemption: an execution yields if an urgent query would otherwise miss its deadline and so meets it, if it is due

@@ -258,5 +258,17 @@ TEST(Edf, NoMemoryMeansWaitingForItOrTheTruth) {
   get<Wait>(s.next());
 }
 
+TEST(Edf, RowsThatFitOnlyInSmallerPartsRunInThoseWhenNothingElseDoes) {
+  State s(2);
+  Bucket& a = s.add(1, {ms(10)});
+  s.memory_left = Bytes(250);
+  Query& four = s.wait(a, kNever, 4);
+  StartBatch start = get<StartBatch>(s.next());
+  EXPECT_EQ(start.queries, std::vector<const Query*>{&four});
+  EXPECT_EQ(start.parts, (std::vector<StartPart>{{2, 2}, {2, 2}})) << "in an arena of 200";
+  s.run(a, CoreSet::single(0), ms(10), kNever, kNever);
+  get<Wait>(s.next());
+}
+
 }  // namespace
 }  // namespace motet::brain
