@@ -78,6 +78,61 @@ TEST(Slices, PartsShareTheCoresThatAProgramIsMadeFor) {
   EXPECT_GE(together->wide, *std::max_element(together->steps[0].times.begin(), together->steps[0].times.end()));
 }
 
+TEST(Slices, WhatIsTypicalIsNotTheShortest) {
+  EXPECT_EQ(typical({Nanos(5)}), Nanos(5));
+  EXPECT_EQ(typical({Nanos(9), Nanos(4)}), Nanos(4));
+  EXPECT_EQ(typical({Nanos(8), Nanos(1), Nanos(7)}), Nanos(7));
+  EXPECT_EQ(typical({Nanos(1), Nanos(9), Nanos(8), Nanos(7), Nanos(90), Nanos(6)}), Nanos(7));
+}
+
+// Wipes as Wiping does, and takes long from its second run on.
+class LateWiping final : public ops::Kernel {
+ public:
+  void run(const ops::KernelArgs& args, device::Team& team) const override {
+    volatile float sum = 0;
+    for (int i = 0; runs_ > 0 && i < 2000000; ++i) sum = sum + static_cast<float>(i);
+    ++runs_;
+    wiping_.run(args, team);
+  }
+  std::string implementation() const override { return "test"; }
+
+ private:
+  const Wiping wiping_;
+  mutable int runs_ = 0;
+};
+
+TEST(Slices, AStepThatIsLongInALaterRoundIsPutToTheProofThen) {
+  CompiledProgram program = program_of(std::make_unique<LateWiping>(), 4);
+  program.quantum = Nanos::from_millis(1);
+  auto found = survey(program, 1, Nanos(0), nullptr, 2);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_FALSE(found->steps[0].sliceable);
+}
+
+class CountingRuns final : public ops::Kernel {
+ public:
+  void run(const ops::KernelArgs&, device::Team& team) const override {
+    ++count_;
+    team.for_range(64, 1, [](int64_t, int64_t) {});
+  }
+  std::string implementation() const override { return "test"; }
+  int count() const { return count_; }
+
+ private:
+  mutable int count_ = 0;
+};
+
+TEST(Slices, AtLeastSoManyRoundsAreRunWhateverTheBudget) {
+  auto kernel = std::make_unique<CountingRuns>();
+  const CountingRuns* runs = kernel.get();
+  CompiledProgram program = program_of(std::move(kernel), 4);
+  program.quantum = kNever;  // nothing is put to the proof
+  ASSERT_TRUE(survey(program, 1, Nanos(0)).has_value());
+  EXPECT_EQ(runs->count(), 1);
+  ASSERT_TRUE(survey(program, 1, Nanos(0), nullptr, 3).has_value());
+  EXPECT_EQ(runs->count(), 4);
+}
+
 class Meeting final : public ops::Kernel {
  public:
   void run(const ops::KernelArgs&, device::Team& team) const override {

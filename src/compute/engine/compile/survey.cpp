@@ -138,17 +138,28 @@ Nanos time_on(int cores, const StepSurvey& step, const std::vector<int>& regions
   return std::min(sum, step.total);
 }
 
-void note(StepSurvey& step, const device::SurveyTeam& team, int cores, Nanos took, bool first) {
-  if (first || !(team.table() == step.units)) {
+// What the rounds found of one step.
+struct Rounds {
+  std::vector<std::vector<Nanos>> times;  // per unit
+  std::vector<Nanos> outside, total;
+  bool proven = false;  // put to the proof that it bears slicing
+};
+
+void note(StepSurvey& step, Rounds& rounds, const device::SurveyTeam& team, int cores, Nanos took) {
+  if (rounds.total.empty() || !(team.table() == step.units)) {
     step.units = team.table();
-    step.times = team.times();
-    step.outside = team.outside();
-    step.total = took;
+    rounds.times.assign(team.times().size(), {});
+    rounds.outside.clear();
+    rounds.total.clear();
   }
+  for (size_t u = 0; u < team.times().size(); ++u) rounds.times[u].push_back(team.times()[u]);
+  rounds.outside.push_back(team.outside());
+  rounds.total.push_back(took);
   step.barrier = step.barrier || team.met_barrier();
-  for (size_t u = 0; u < step.times.size(); ++u) step.times[u] = std::min(step.times[u], team.times()[u]);
-  step.outside = std::min(step.outside, team.outside());
-  step.total = std::min(step.total, took);
+  step.times.clear();
+  for (const auto& times : rounds.times) step.times.push_back(typical(times));
+  step.outside = typical(rounds.outside);
+  step.total = typical(rounds.total);
   level_times(step, team.regions());
   step.wide = time_on(cores, step, team.regions());
 }
@@ -169,7 +180,7 @@ void survey_sides(const Branch& branch, int cores, Nanos budget, StepSurvey& ste
 }
 
 void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runner, const Clock& clock, int cores,
-                  Nanos budget, bool first, const std::set<std::string>* only, Survey& result) {
+                  Nanos budget, const std::set<std::string>* only, std::vector<Rounds>& rounds, Survey& result) {
   while (!runner.done()) {
     const size_t i = runner.next_index();
     const Step& step = program.body[i];
@@ -179,7 +190,7 @@ void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runn
       continue;
     }
     if (step.branch) {
-      if (first) survey_sides(*step.branch, cores, budget, surveyed);
+      if (surveyed.sides.empty()) survey_sides(*step.branch, cores, budget, surveyed);
       runner.skip_step();
       continue;
     }
@@ -189,10 +200,12 @@ void survey_round(const CompiledProgram& program, std::byte* arena, Runner& runn
     Nanos began = clock.now();
     (void)runner.step_whole(team);  // a fault of made-up data says nothing
     team.finish();
-    note(surveyed, team, cores, clock.now() - began, first);
+    const Nanos took = clock.now() - began;
+    note(surveyed, rounds[i], team, cores, took);
     if (step.kernel->meets_barriers()) surveyed.wide = surveyed.total / cores;  // one kernel for each width
-    const bool long_one = surveyed.total > program.quantum && surveyed.units.total > 1;
-    if (first && long_one && !surveyed.barrier) {
+    const bool long_one = took > program.quantum && surveyed.units.total > 1;
+    if (long_one && !surveyed.barrier && !rounds[i].proven) {
+      rounds[i].proven = true;
       surveyed.sliceable =
           !strings_among(inputs) && !strings_among(outputs) &&
           Trial(program, step, arena, std::move(inputs), std::move(outputs)).bears_slicing(surveyed.units);
@@ -235,8 +248,14 @@ void cut_step(Step& step, StepInfo& info, const StepSurvey& surveyed, Nanos quan
 
 }  // namespace
 
-std::optional<Survey> survey(const CompiledProgram& program, int cores, Nanos budget,
-                             const std::set<std::string>* only) {
+Nanos typical(std::vector<Nanos> rounds) {
+  auto middle = rounds.begin() + static_cast<std::ptrdiff_t>((rounds.size() - 1) / 2);
+  std::nth_element(rounds.begin(), middle, rounds.end());
+  return *middle;
+}
+
+std::optional<Survey> survey(const CompiledProgram& program, int cores, Nanos budget, const std::set<std::string>* only,
+                             int least_rounds) {
   auto arena = take_arena(program.arena);
   if (!arena.ok()) return std::nullopt;
   touch(arena->data(), program.arena);
@@ -245,11 +264,12 @@ std::optional<Survey> survey(const CompiledProgram& program, int cores, Nanos bu
   SteadyClock clock;
   Survey result;
   result.steps.resize(program.body.size());
+  std::vector<Rounds> rounds(program.body.size());
   const Nanos began = clock.now();
   for (int round = 0; round < kMostRounds; ++round) {
-    if (round > 0 && clock.now() - began >= budget) break;
+    if (round >= least_rounds && clock.now() - began >= budget) break;
     Runner runner(program, arena->data(), addresses(inputs), addresses(outputs));
-    survey_round(program, arena->data(), runner, clock, cores, budget, round == 0, only, result);
+    survey_round(program, arena->data(), runner, clock, cores, budget, only, rounds, result);
   }
   give_arena(std::move(*arena));
   for (const StepSurvey& step : result.steps) {
