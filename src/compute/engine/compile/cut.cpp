@@ -71,9 +71,10 @@ Result<std::optional<Cut>> lower_as_before(const std::shared_ptr<const Graph>& g
   return std::optional<Cut>(std::move(cut));
 }
 
-// Parts cost something where a kernel blocks its work for them. Steps that take clearly longer in their parts than
-// whole are tried with fewer, just enough for the quantum; each keeps what was shortest. Changes `parts` and
-// `surveyed`, which stay those of one program; true if they did change.
+// Parts cost something where a kernel blocks its work for them, or has scratch for each. Steps that take clearly longer
+// in their parts than whole, or have many more than the quantum asks for, are tried with fewer; each keeps what was
+// shortest, of equals the fewest. Changes `parts` and `surveyed`, which stay those of one program; true if they did
+// change.
 class Tightening {
  public:
   Tightening(std::shared_ptr<const Graph> graph, LoweringOptions lowering)
@@ -87,8 +88,11 @@ class Tightening {
     if (steps_.empty()) return false;
     MOTET_RETURN_IF_ERROR(time_whole());
     MOTET_RETURN_IF_ERROR(time_again());
+    MOTET_RETURN_IF_ERROR(try_just_enough());
     for (double share : {1.0, 2.5, 0.7}) MOTET_RETURN_IF_ERROR(try_fewer(share));
-    for (double share : {2.5, 0.9}) MOTET_RETURN_IF_ERROR(try_pieces(share));
+    for (double share : {2.5, 0.9}) MOTET_RETURN_IF_ERROR(try_pieces(1, share));
+    for (int pictures : {4, 2})
+      for (double share : {0.9, 0.5}) MOTET_RETURN_IF_ERROR(try_pieces(pictures, share));
     for (double share : {1.5, 0.5}) MOTET_RETURN_IF_ERROR(try_fewer(share));
     bool changed = false;
     for (const auto& [key, step] : steps_) {
@@ -106,6 +110,8 @@ class Tightening {
   }
 
  private:
+  static constexpr int kRounds = 4;  // of each survey: what is compared differs by a few parts in a hundred
+
   struct Candidate {
     Parts parts;
     StepSurvey* best = nullptr;
@@ -137,7 +143,7 @@ class Tightening {
   Status survey_with(const LoweringOptions& lowering, const std::set<std::string>& keys, F&& f) {
     if (keys.empty()) return {};
     MOTET_ASSIGN(auto program, lower_finished(graph_, lowering));
-    auto surveyed = survey(*program, lowering.max_width, kMeasureBudget, &keys);
+    auto surveyed = survey(*program, lowering.max_width, kMeasureBudget / 2, &keys, kRounds);
     if (!surveyed) return {};
     for (size_t i = 0; i < program->body.size(); ++i) {
       const Step& step = program->body[i];
@@ -155,31 +161,36 @@ class Tightening {
     return survey_with(whole, all, [](Candidate& c, const Step&, const StepSurvey& s) { c.whole = s.total; });
   }
 
-  // What seems costly is timed as often as what it is to be compared with.
+  // What seems worth changing is timed as often as what it is to be compared with.
   Status time_again() {
     LoweringOptions same = lowering_;
-    std::set<std::string> costly;
+    std::set<std::string> again;
     for (const auto& [key, step] : steps_) {
       same.parts[key] = step.parts;
-      if (step.costly()) costly.insert(key);
+      if (step.costly() || lavish(step)) again.insert(key);
     }
-    return survey_with(same, costly, [](Candidate& c, const Step&, const StepSurvey& s) {
-      if (s.units == c.best->units && s.total < c.best->total) {
-        const bool sliceable = c.best->sliceable && s.sliceable;
-        *c.best = s;
-        c.best->sliceable = sliceable;
-      }
+    return survey_with(same, again, [](Candidate& c, const Step&, const StepSurvey& s) {
+      if (!(s.units == c.best->units)) return;
+      const bool sliceable = c.best->sliceable && s.sliceable;
+      *c.best = s;
+      c.best->sliceable = sliceable;
     });
   }
 
-  // Lowers with what `propose` says for the costly steps (nothing: as it is), and keeps what is better.
+  // True if it has many more parts than the quantum asks for.
+  bool lavish(const Candidate& c) const {
+    constexpr int kManyTimes = 2;
+    return c.parts.parts > kManyTimes * parts_of(c.whole, 1.0);
+  }
+
+  // Lowers with what `propose` says for each step (nothing: as it is), and keeps what is better.
   template <class F>
   Status attempt(F&& propose) {
     LoweringOptions other = lowering_;
     std::set<std::string> tried;
     for (const auto& [key, step] : steps_) {
       other.parts[key] = step.parts;
-      std::optional<Parts> proposed = step.costly() ? propose(step) : std::nullopt;
+      std::optional<Parts> proposed = propose(step);
       if (!proposed || *proposed == step.parts) continue;
       other.parts[key] = *proposed;
       tried.insert(key);
@@ -187,10 +198,21 @@ class Tightening {
     return survey_with(other, tried, [&](Candidate& c, const Step& step, const StepSurvey& s) {
       if (s.barrier || !s.sliceable) return;
       const bool fits = longest_unit(s) <= std::max(lowering_.quantum, longest_unit(*c.best));
-      if (!fits || s.total >= c.best->total) return;
+      // Pieces have calls of their own, and must be worth them; fewer parts have less scratch.
+      const double bearable = other.parts[step.key].pieces > c.parts.pieces ? 0.99 : 1.01;
+      if (!fits || static_cast<double>(s.total.value) >= bearable * static_cast<double>(c.best->total.value)) return;
       c.parts = other.parts[step.key];
       *c.best = s;
       c.changed = true;
+    });
+  }
+
+  // No more parts than the quantum asks for, with something to spare, where there are many more.
+  Status try_just_enough() {
+    constexpr double kShare = 0.85;
+    return attempt([&](const Candidate& c) -> std::optional<Parts> {
+      if (!lavish(c)) return std::nullopt;
+      return Parts{parts_of(c.whole, kShare), 1};
     });
   }
 
@@ -199,16 +221,17 @@ class Tightening {
   Status try_fewer(double share) {
     return attempt([&](const Candidate& c) -> std::optional<Parts> {
       int parts = parts_of(c.whole, share);
-      if (parts >= c.parts.parts || c.parts.pieces > 1) return std::nullopt;
+      if (!c.costly() || parts >= c.parts.parts || c.parts.pieces > 1) return std::nullopt;
       return Parts{parts, 1};
     });
   }
 
-  // Pieces of one picture each, in parts of `share` of the quantum.
-  Status try_pieces(double share) {
+  // Pieces of so many pictures each, in parts of `share` of the quantum.
+  Status try_pieces(int pictures, double share) {
     return attempt([&](const Candidate& c) -> std::optional<Parts> {
-      if (c.batch < 2) return std::nullopt;
-      return Parts{parts_of(c.whole / c.batch, share), c.batch};
+      if (!c.costly() || c.batch < 2 * pictures || c.batch % pictures != 0) return std::nullopt;
+      const int pieces = c.batch / pictures;
+      return Parts{parts_of(c.whole / pieces, share), pieces};
     });
   }
 
