@@ -1,6 +1,7 @@
-// Arena: the activation memory of one execution, one block, 64-byte aligned, huge pages asked for when large. Whoever
-// creates it has charged it to a budget first. Not thread-safe; content is uninitialised. Memory of ended arenas is
-// kept for the next ones (256 MiB at most in the process, uncharged), so that a server in steady state maps nothing.
+// Arena: the activation memory of one execution, or one large output of it: one block, 64-byte aligned, huge pages
+// asked for when large. Whoever creates it has charged it to a budget first. Not thread-safe; content is uninitialised.
+// Memory of ended arenas is kept for the next ones (256 MiB at most in the process, uncharged), so that a server in
+// steady state maps nothing.
 #pragma once
 
 #include <cstddef>

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "base/tensor/named.h"
+#include "compute/device/arena.h"
 #include "compute/device/fake/fake.h"
 #include "compute/engine/execution.h"
 #include "compute/ops/registry.h"
@@ -237,6 +238,24 @@ TEST(Engine, InputsMayLieAnywhereAndOutputsOutliveTheExecution) {
   auto execution = start({{program, 0}}, {{{{DType::kF32, inputs[0].shape(), shifted.data() + 1}}}}, false);
   ASSERT_EQ(execution->run(device::Team::serial()), RunState::kFinished);
   EXPECT_TRUE(same_bits(execution->output(0, 0), want));
+}
+
+TEST(Engine, MemoryOfALargeOutputIsKeptForTheNextOne) {
+  auto model = Model::load("tests/conformance/wire/repo/relu/1/model.onnx");
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const std::vector<Tensor> inputs = {drawn({int64_t{1} << 18, 4}, 3)};
+  ProgramPtr program = compile(**model, shapes_of(inputs));
+  auto run = [&] {
+    auto execution = start({{program, 0}}, {query(inputs)}, false);
+    EXPECT_EQ(execution->run(device::Team::serial()), RunState::kFinished);
+    return execution->output(0, 0);
+  };
+  device::release_kept_arenas();
+  const std::byte* first = run().view().data;  // nobody holds it any longer
+  EXPECT_GE(device::kept_arena_bytes(), Bytes(4 << 20));
+  const Tensor again = run();
+  EXPECT_EQ(again.view().data, first);
+  EXPECT_NE(run().view().data, first);  // `again` does
 }
 
 TEST(Engine, StringsOutliveTheQueriesTheyCameFrom) {

@@ -7,15 +7,24 @@
 
 #include "base/check.h"
 #include "base/tensor/named.h"
+#include "compute/device/arena.h"
 #include "compute/engine/arena_cache.h"
 #include "compute/engine/runnable.h"
 
 namespace motet::engine {
 namespace {
 
-// Memory of one output for the whole batch; outlives the execution through the tensors that view it.
+// Memory of one output for the whole batch; outlives the execution through the tensors that view it. That of large ones
+// is kept for the next ones: the C library would map it anew, page by page in the midst of the step that writes it.
 std::shared_ptr<std::byte> allocate_output(size_t bytes) {
+  constexpr size_t kLarge = size_t{2} << 20;
   size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
+  if (rounded >= kLarge) {
+    auto arena = device::Arena::create(Bytes(static_cast<int64_t>(rounded)));
+    if (!arena.ok()) return nullptr;
+    auto owner = std::make_shared<device::Arena>(std::move(*arena));
+    return {owner, owner->data()};
+  }
   auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, rounded));
   if (memory == nullptr) return nullptr;
   return {memory, [](std::byte* p) { std::free(p); }};
