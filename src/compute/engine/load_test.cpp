@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -38,7 +39,11 @@ class LoadTest : public ::testing::Test {
     std::string pattern = (fs::temp_directory_path() / "motet-load-XXXXXX").native();
     root_ = mkdtemp(pattern.data());
     lines().clear();
-    set_log_sink([](LogLevel, std::string_view line) { lines().emplace_back(line); });
+    set_log_sink([](LogLevel, std::string_view line) {
+      static std::mutex mutex;  // weights are looked at by several threads at once
+      std::lock_guard lock(mutex);
+      lines().emplace_back(line);
+    });
   }
   ~LoadTest() override {
     set_log_sink(nullptr);
