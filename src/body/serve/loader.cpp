@@ -288,10 +288,11 @@ void Loader::compile_moved(const InstancePtr& instance, const BucketShapes& shap
 
 void Loader::tell_compiled(const InstancePtr& instance, brain::Loaded loaded, uint64_t releases) {
   const brain::BucketId bucket = loaded.bucket;
+  const Bytes told = loaded.bytes;
   publish_facts(*instance, registry_);
   sink_(std::move(loaded), nullptr, releases);
-  measuring_.post([this, instance, bucket, releases] {
-    loading_.on_demand ? refine(*instance, bucket, releases) : keep(*instance);
+  measuring_.post([this, instance, bucket, releases, told] {
+    loading_.on_demand ? refine(*instance, bucket, releases, told) : keep(*instance);
   });
 }
 
@@ -436,7 +437,7 @@ Result<brain::Loaded> Loader::compile_first(Instance& instance, brain::BucketId 
   return first;
 }
 
-void Loader::refine(Instance& instance, brain::BucketId bucket, uint64_t releases) const {
+void Loader::refine(Instance& instance, brain::BucketId bucket, uint64_t releases, Bytes told) const {
   auto useful = [&] { return instance.wanted && instance.releases(bucket) == releases; };
   engine::ProgramPtr first = instance.program(bucket, 1);
   if (!useful() || first == nullptr) return;  // dropped already
@@ -453,7 +454,12 @@ void Loader::refine(Instance& instance, brain::BucketId bucket, uint64_t release
   }
   const std::map<int, engine::ProgramPtr> all = *programs;
   // An earlier process or an earlier load had measured it: the first program is all there is to have.
-  if (all.size() == 1 && all.begin()->second == before.lock()) return keep(instance);
+  if (all.size() == 1 && all.begin()->second == before.lock()) {
+    keep(instance);
+    // What was packed beside it, to measure another shape, may have been charged to it.
+    if (brain::Loaded now = loaded(instance, bucket, all); now.bytes != told) sink_(std::move(now), nullptr, releases);
+    return;
+  }
   if (!instance.renew_programs(bucket, releases, std::move(programs).value())) {
     for (const auto& [batch, program] : all) instance.model->drop(instance.full_shapes(shapes, batch));
     return;

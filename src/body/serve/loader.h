@@ -77,8 +77,8 @@ class Loader {
   Result<brain::Loaded> compile_bucket(Instance& instance, brain::BucketId bucket) const;
   // On demand: what the first query needs.
   Result<brain::Loaded> compile_first(Instance& instance, brain::BucketId bucket) const;
-  // The rest of it, at the lowest priority; then what is worth keeping is kept.
-  void refine(Instance& instance, brain::BucketId bucket, uint64_t releases) const;
+  // The rest of it, at the lowest priority; then what is worth keeping is kept. `told` is what it is charged with.
+  void refine(Instance& instance, brain::BucketId bucket, uint64_t releases, Bytes told) const;
   void keep(Instance& instance) const;
   // Of an instance on demand whose programs these are.
   brain::Loaded loaded(const Instance& instance, brain::BucketId bucket,

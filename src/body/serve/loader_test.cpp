@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 
@@ -49,7 +50,7 @@ struct WatchedModel final : engine::Model {
   const std::vector<engine::Port>& inputs() const override { return ports; }
   const std::vector<engine::Port>& outputs() const override { return ports; }
   bool batchable() const override { return true; }
-  Bytes weight_bytes() const override { return Bytes(1000); }
+  Bytes weight_bytes() const override { return Bytes(weights.load()); }
   Result<engine::ProgramPtr> compile(const std::vector<Shape>& shapes, const engine::CompileOptions& options) override {
     const auto batch = static_cast<int>(shapes[0][0]);
     if (options.calibrate) {
@@ -58,7 +59,9 @@ struct WatchedModel final : engine::Model {
     } else if (loading) {
       loading(shapes[0]);
     }
-    return engine::ProgramPtr(std::make_shared<IdleProgram>(shapes[0]));
+    if (!keeps_one) return engine::ProgramPtr(std::make_shared<IdleProgram>(shapes[0]));
+    if (only == nullptr) only = std::make_shared<IdleProgram>(shapes[0]);
+    return only;
   }
   void drop(const std::vector<Shape>& shapes) override {
     std::lock_guard lock(mutex);
@@ -67,6 +70,9 @@ struct WatchedModel final : engine::Model {
   const graph::Model& source() const override { return graph; }
 
   std::vector<engine::Port> ports{{"x", DType::kF32, {-1, 4}}};
+  std::atomic<int64_t> weights{1000};
+  bool keeps_one = false;                     // one program is all there is
+  engine::ProgramPtr only;                    // that one
   std::function<void(const Shape&)> loading;  // called while a first program is compiled
   std::function<void(int batch)> measuring;   // while one is compiled in full
   std::vector<int> measured;                  // the measuring thread's
@@ -185,6 +191,23 @@ TEST_F(LoaderTest, AShapeLoadedAnewIsNotServedByWhatWasBegunBefore) {
   EXPECT_EQ(of(kShape), List({{1, 0}, {1, 1}, {3, 1}}));
   EXPECT_EQ(in_time(kShape), List({{1, 1}, {3, 1}})) << "the first load is not there any more";
   EXPECT_EQ(instance_->programs(kShape).size(), 3u);
+}
+
+TEST_F(LoaderTest, AChargeThatHasChangedIsToldThoughTheFirstProgramIsAllThereIs) {
+  instance_->serving.max_batch = 1;
+  model_->keeps_one = true;
+  model_->weights = 5000;  // with what is packed beside it
+  model_->measuring = [&](int) { model_->weights = 1000; };
+  loader_.compile(instance_, kShape);
+  await(kShape, 2);
+  loader_.compile(instance_, kShape);
+  await(kShape, 3);
+  loader_.unload(instance_);
+  std::unique_lock lock(mutex_);
+  heard_.wait(lock, [&] { return gone_; });
+  std::vector<int64_t> charges;
+  for (const Told& told : told_) charges.push_back(told.loaded.bytes.value);
+  EXPECT_EQ(charges, std::vector<int64_t>({5100, 1100, 1100}));
 }
 
 TEST_F(LoaderTest, WhatTheLoopHasLetGoOfBeforeItWasBegunIsNotBegun) {
