@@ -126,6 +126,14 @@ Result<Arena> Arena::create(Bytes size) {
   return Arena(std::unique_ptr<std::byte[], Unmap>(start, Unmap{bytes}), size);
 }
 
+void Arena::populate() {
+  const size_t bytes = block_.get_deleter().bytes;
+#ifdef MADV_POPULATE_WRITE
+  if (madvise(data(), bytes, MADV_POPULATE_WRITE) == 0) return;
+#endif
+  for (size_t at = 0; at < bytes; at += kPage) static_cast<volatile std::byte*>(data())[at] = std::byte{0};
+}
+
 Bytes kept_arena_bytes() { return Bytes(static_cast<int64_t>(kept().total())); }
 void release_kept_arenas() { kept().clear(); }
 

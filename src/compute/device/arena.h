@@ -19,6 +19,9 @@ class Arena {
   Arena(Arena&&) noexcept = default;
   Arena& operator=(Arena&&) noexcept = default;
 
+  // Maps all of it now, so that nobody waits where a page is first written. Content is lost.
+  void populate();
+
   std::byte* data() const { return block_.get(); }
   Bytes size() const { return size_; }
 

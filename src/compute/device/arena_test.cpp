@@ -1,7 +1,9 @@
 #include "compute/device/arena.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -21,9 +23,26 @@ TEST(Arena, IsAlignedAndWritable) {
   }
 }
 
+TEST(Arena, PopulatedIsMapped) {
+  release_kept_arenas();
+  for (size_t bytes : {size_t{64} << 10, size_t{6} << 20}) {
+    Result<Arena> arena = Arena::create(Bytes(static_cast<int64_t>(bytes)));
+    ASSERT_TRUE(arena.ok()) << arena.error().message;
+    auto mapped = [&] {
+      std::vector<unsigned char> pages(bytes / 4096);
+      EXPECT_EQ(mincore(arena->data(), bytes, pages.data()), 0);
+      return std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) != 0; });
+    };
+    EXPECT_EQ(mapped(), 0);
+    arena->populate();
+    EXPECT_EQ(mapped(), static_cast<std::ptrdiff_t>(bytes / 4096));
+  }
+}
+
 TEST(Arena, OfNothingIsAllowed) {
   Result<Arena> arena = Arena::create(Bytes(0));
   ASSERT_TRUE(arena.ok());
+  arena->populate();
   EXPECT_EQ(arena->data(), nullptr);
 }
 

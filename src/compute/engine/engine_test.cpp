@@ -240,6 +240,17 @@ TEST(Engine, InputsMayLieAnywhereAndOutputsOutliveTheExecution) {
   EXPECT_TRUE(same_bits(execution->output(0, 0), want));
 }
 
+TEST(Engine, MemoryOfAFirstExecutionIsMappedWhenAProgramIsMeasured) {
+  auto model = Model::load("tests/conformance/wire/repo/relu/1/model.onnx");
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const std::vector<Tensor> inputs = {drawn({int64_t{1} << 18, 4}, 3)};
+  device::release_kept_arenas();
+  ASSERT_TRUE((*model)->compile(shapes_of(inputs), {.calibrate = false}).ok());
+  EXPECT_EQ(device::kept_arena_bytes(), Bytes(0));
+  ASSERT_TRUE((*model)->compile(shapes_of(inputs), {}).ok());
+  EXPECT_GE(device::kept_arena_bytes(), Bytes(4 << 20));
+}
+
 TEST(Engine, MemoryOfALargeOutputIsKeptForTheNextOne) {
   auto model = Model::load("tests/conformance/wire/repo/relu/1/model.onnx");
   ASSERT_TRUE(model.ok()) << model.error().message;

@@ -14,12 +14,14 @@
 namespace motet::engine {
 namespace {
 
-// Memory of one output for the whole batch; outlives the execution through the tensors that view it. That of large ones
-// is kept for the next ones: the C library would map it anew, page by page in the midst of the step that writes it.
+// Memory of outputs as large as this is kept for the next ones: the C library would map it anew, page by page in the
+// midst of the step that writes it.
+constexpr size_t kLargeOutput = size_t{2} << 20;
+
+// Memory of one output for the whole batch; outlives the execution through the tensors that view it.
 std::shared_ptr<std::byte> allocate_output(size_t bytes) {
-  constexpr size_t kLarge = size_t{2} << 20;
   size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
-  if (rounded >= kLarge) {
+  if (rounded >= kLargeOutput) {
     auto arena = device::Arena::create(Bytes(static_cast<int64_t>(rounded)));
     if (!arena.ok()) return nullptr;
     auto owner = std::make_shared<device::Arena>(std::move(*arena));
@@ -338,6 +340,27 @@ Result<std::unique_ptr<Execution>> Execution::create(std::vector<Part> parts, st
   auto execution = std::make_unique<BatchExecution>(std::move(parts), std::move(queries), batched);
   MOTET_RETURN_IF_ERROR(execution->prepare());
   return std::unique_ptr<Execution>(std::move(execution));
+}
+
+void map_memory(const Program& program) {
+  if (const size_t arena = static_cast<const Runnable&>(program).arena_size(); arena <= kRetainedBytes) {
+    if (auto taken = take_arena(arena); taken.ok()) {
+      taken->populate();
+      give_arena(std::move(*taken));
+    }
+  }
+  std::vector<device::Arena> outputs;  // all at once, as an execution has them
+  size_t left = kRetainedBytes;
+  for (const Port& port : program.outputs()) {
+    if (!extents_known(port)) continue;
+    const size_t bytes = static_cast<size_t>(elements(port.shape)) * dtype_bytes(port.dtype);
+    if (bytes < kLargeOutput || bytes > left) continue;
+    auto memory = device::Arena::create(Bytes(static_cast<int64_t>(bytes)));
+    if (!memory.ok()) return;
+    memory->populate();
+    left -= bytes;
+    outputs.push_back(std::move(*memory));
+  }
 }
 
 }  // namespace motet::engine

@@ -60,4 +60,8 @@ class Execution {
   virtual Tensor output(size_t query, size_t output) const = 0;
 };
 
+// Maps the memory that an execution of `program` takes and keeps it for the first one, whose steps would otherwise wait
+// for every page. No more than is kept (arena.h, arena_cache.h). Takes as long as clearing that memory.
+void map_memory(const Program& program);
+
 }  // namespace motet::engine

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "compute/engine/compile/compile.h"
+#include "compute/engine/execution.h"
 #include "compute/engine/fallback.h"
 #include "compute/engine/program.h"
 #include "compute/ops/onednn/onednn.h"
@@ -232,6 +233,7 @@ Result<ProgramPtr> LoadedModel::compile(const std::vector<Shape>& input_shapes, 
   std::optional<ops::WeightCache::Trial> trial;
   if (options.calibrate) trial.emplace(weights_);
   MOTET_ASSIGN(auto compiled, compile_graph(*graph, input_shapes, options, weights_, cache_, choice));
+  if (options.calibrate) map_memory(*compiled.program);
   if (choice) {
     std::lock_guard lock(convolutions_mutex_);
     auto& known = convolutions_[options.precision];

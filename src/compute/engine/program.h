@@ -58,7 +58,9 @@ struct CompileOptions {
   bool lanes = false;  // branches of the graph become lanes that may run at once on parts of a partition
   // What one run may take for values whose size depends on data; more is refused when it comes to that.
   Bytes growth{int64_t{512} << 20};
-  bool calibrate = true;  // time each step well, and the first time choose the layout by measuring; else one quick run
+  // Time each step well, the first time choose the layout by measuring, and map the memory of a first execution; else
+  // one quick run.
+  bool calibrate = true;
   // Layout of convolutions; where absent, what was measured to be fastest for this model, or what suits the CPU.
   std::optional<ops::Layout> layout;
 };

@@ -164,12 +164,6 @@ void note(StepSurvey& step, Rounds& rounds, const device::SurveyTeam& team, int 
   step.wide = time_on(cores, step, team.regions());
 }
 
-// Pages that nobody has touched would be mapped in the midst of the first round's steps.
-void touch(std::byte* memory, size_t bytes) {
-  constexpr size_t kPage = 4096;
-  for (size_t at = 0; at < bytes; at += kPage) static_cast<volatile std::byte*>(memory)[at] = std::byte{0};
-}
-
 void survey_sides(const Branch& branch, int cores, Nanos budget, StepSurvey& step) {
   for (const auto& side : branch.taken) {
     auto found = survey(*side, cores, budget);
@@ -258,7 +252,7 @@ std::optional<Survey> survey(const CompiledProgram& program, int cores, Nanos bu
                              int least_rounds) {
   auto arena = take_arena(program.arena);
   if (!arena.ok()) return std::nullopt;
-  touch(arena->data(), program.arena);
+  arena->populate();
   std::vector<Tensor> inputs = draw(program.input_ports);
   std::vector<Tensor> outputs = draw(program.output_ports);
   SteadyClock clock;
