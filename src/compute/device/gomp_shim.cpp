@@ -34,10 +34,8 @@ void run_region(void (*function)(void*), void* data, int parts) {
 void barrier_in_region() {
   ThreadState& state = this_thread();
   if (state.parts <= 1) return;
-  if (state.count_barriers) {
-    ++state.barriers;
-    return;
-  }
+  ++state.barriers;
+  if (state.pass_barriers) return;
   MOTET_CHECK(state.barrier != nullptr,
               "a oneDNN region met a barrier while its parts share threads: run this primitive as wide as it was made");
   state.barrier->arrive_and_wait();

@@ -60,10 +60,10 @@ PartScope::~PartScope() {
   state.barrier = barrier_;
 }
 
-BarrierCount::BarrierCount() : counted_(this_thread().count_barriers), before_(this_thread().barriers) {
-  this_thread().count_barriers = true;
+BarrierCount::BarrierCount() : passed_(this_thread().pass_barriers), before_(this_thread().barriers) {
+  this_thread().pass_barriers = true;
 }
-BarrierCount::~BarrierCount() { this_thread().count_barriers = counted_; }
+BarrierCount::~BarrierCount() { this_thread().pass_barriers = passed_; }
 
 LaneScope::LaneScope() : before_(this_thread()) {
   ThreadState& state = this_thread();

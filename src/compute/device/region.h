@@ -33,8 +33,8 @@ struct ThreadState {
   int parts = 1;
   bool in_region = false;            // inside parts of a region of more than one; nested regions run alone
   RegionBarrier* barrier = nullptr;  // null where the parts of the region may share a thread
-  bool count_barriers = false;       // a barrier is noted and passed, by BarrierCount
-  int64_t barriers = 0;              // met while they were counted
+  int64_t barriers = 0;              // met by this thread in regions of more than one part
+  bool pass_barriers = false;        // without waiting, see BarrierCount
 };
 
 ThreadState& this_thread();
@@ -55,7 +55,7 @@ class PartScope {
 };
 
 // While it lives, barriers that the calling thread meets are counted and passed without waiting: for finding kernels
-// that have any.
+// that have any. Not for ones that are known to: what their threads share may be gone with the first of them.
 class BarrierCount {
  public:
   BarrierCount();
@@ -65,7 +65,7 @@ class BarrierCount {
   bool met() const { return this_thread().barriers != before_; }
 
  private:
-  const bool counted_;
+  const bool passed_;
   const int64_t before_;
 };
 
