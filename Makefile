@@ -58,9 +58,11 @@ asan: setup-test ## all tests, our code under address and undefined sanitizers; 
 	@cmake --preset asan > /dev/null && cmake --build $(BUILD)/asan --parallel $(JOBS)
 	@MOTET_OPENVINO_DIR=none tools/without-aslr ctest --test-dir $(BUILD)/asan --output-on-failure
 
-tsan: setup-test ## loop, pool and observe under the thread sanitizer
+tsan: setup-test ## loop, pool, observe, engine, oneDNN's kernels and serve under the thread sanitizer
 	@cmake --preset tsan-light > /dev/null && cmake --build $(BUILD)/tsan-light --parallel $(JOBS)
 	@tools/without-aslr ctest --test-dir $(BUILD)/tsan-light --output-on-failure
+	@cmake --preset tsan > /dev/null && cmake --build $(BUILD)/tsan --parallel $(JOBS) --target engine_test onednn_test serve_test
+	@MOTET_OPENVINO_DIR=none tools/without-aslr ctest --test-dir $(BUILD)/tsan --output-on-failure -R '^(engine|onednn|serve)$$'
 
 tidy: build ## clang-tidy over src/
 	@tools/tidy.sh $(BUILD)
