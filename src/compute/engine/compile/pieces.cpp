@@ -78,18 +78,9 @@ Result<ops::Planned> plan_pieces(const ops::NodeRequest& request, int pieces) {
   for (size_t i = 0; i < inputs.size(); ++i)
     if (batched[i]) inputs[i].shape[0] /= pieces;
   for (ops::TensorSpec& output : outputs) output.shape[0] /= pieces;
-  ops::NodeRequest piece{.node = request.node,
-                         .inputs = inputs,
-                         .present = request.present,
-                         .constants = request.constants,
-                         .outputs = outputs,
-                         .preferred = request.preferred,
-                         .max_width = request.max_width,
-                         .winograd = request.winograd,
-                         .weights = request.weights,
-                         .choices = request.choices,
-                         .lowered = request.lowered,
-                         .cores = request.cores};
+  ops::NodeRequest piece = request;
+  piece.inputs = inputs;
+  piece.outputs = outputs;
   MOTET_ASSIGN(ops::Planned planned, ops::plan_kernel(piece));
   planned.kernel = std::make_unique<Pieces>(std::move(planned.kernel), pieces, std::move(batched));
   return planned;

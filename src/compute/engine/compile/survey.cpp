@@ -6,25 +6,14 @@
 #include <span>
 
 #include "base/clock.h"
-#include "base/random.h"
 #include "compute/engine/arena_cache.h"
+#include "compute/engine/made_up.h"
 #include "compute/engine/runner.h"
 
 namespace motet::engine {
 namespace {
 
 constexpr int kMostRounds = 6;
-
-std::vector<Tensor> draw(const std::vector<Port>& ports) {
-  std::vector<Tensor> tensors;
-  Random random(1, "survey");
-  for (const Port& port : ports) {
-    tensors.push_back(Tensor::zeros(port.dtype, port.shape));
-    if (port.dtype != DType::kF32) continue;
-    for (float& x : tensors.back().view().as<float>()) x = static_cast<float>(random.uniform() * 2 - 1);
-  }
-  return tensors;
-}
 
 std::vector<std::byte*> addresses(const std::vector<Tensor>& tensors) {
   std::vector<std::byte*> list;
@@ -253,8 +242,8 @@ std::optional<Survey> survey(const CompiledProgram& program, int cores, Nanos bu
   auto arena = take_arena(program.arena);
   if (!arena.ok()) return std::nullopt;
   arena->populate();
-  std::vector<Tensor> inputs = draw(program.input_ports);
-  std::vector<Tensor> outputs = draw(program.output_ports);
+  std::vector<Tensor> inputs = make_up(program.input_ports);
+  std::vector<Tensor> outputs = make_up(program.output_ports);
   SteadyClock clock;
   Survey result;
   result.steps.resize(program.body.size());

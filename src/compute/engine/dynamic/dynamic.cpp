@@ -5,9 +5,9 @@
 #include <unordered_map>
 
 #include "base/clock.h"
-#include "base/random.h"
 #include "compute/engine/compile/memory_plan.h"
 #include "compute/engine/dynamic/dynamic_run.h"
+#include "compute/engine/made_up.h"
 #include "compute/graph/pass.h"
 #include "compute/ops/data_dependent.h"
 #include "compute/ops/registry.h"
@@ -130,17 +130,6 @@ Result<std::unique_ptr<DynamicBody>> make_body(std::shared_ptr<const Graph> grap
   return body;
 }
 
-std::vector<Tensor> draw(const std::vector<Port>& ports) {
-  std::vector<Tensor> inputs;
-  Random random(1, "calibration");
-  for (const Port& port : ports) {
-    inputs.push_back(Tensor::zeros(port.dtype, port.shape));
-    if (port.dtype != DType::kF32) continue;
-    for (float& x : inputs.back().view().as<float>()) x = static_cast<float>(random.uniform() * 2 - 1);
-  }
-  return inputs;
-}
-
 }  // namespace
 
 bool depends_on_data(const Graph& graph) {
@@ -225,7 +214,7 @@ void DynamicProgram::describe() {
 
 void DynamicProgram::calibrate() {
   if (staged_ > static_cast<size_t>(limit_.value)) return;
-  std::vector<Tensor> inputs = draw(inputs_);
+  std::vector<Tensor> inputs = make_up(inputs_);
   std::vector<std::byte*> in;
   for (const Tensor& tensor : inputs) in.push_back(tensor.view().data);
   std::vector<Tensor> outputs;
