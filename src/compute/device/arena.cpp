@@ -129,7 +129,8 @@ Result<Arena> Arena::create(Bytes size) {
 void Arena::populate() {
   const size_t bytes = block_.get_deleter().bytes;
 #ifdef MADV_POPULATE_WRITE
-  if (madvise(data(), bytes, MADV_POPULATE_WRITE) == 0) return;
+  // Where the machine has no memory for it, touching it would end the process; a kernel before 5.14 knows no such call.
+  if (madvise(data(), bytes, MADV_POPULATE_WRITE) == 0 || errno != EINVAL) return;
 #endif
   for (size_t at = 0; at < bytes; at += kPage) static_cast<volatile std::byte*>(data())[at] = std::byte{0};
 }
