@@ -95,7 +95,7 @@ std::optional<std::vector<float>> run(const Example& example, DType dtype, Layou
   if (!planned.ok()) return std::nullopt;
   const Kernel& kernel = *planned->kernel;
   if (example.winograd && lowered && (layout == Layout::kNhwc || layout == Layout::kNChw16c))
-    EXPECT_EQ(kernel.implementation(), "own winograd bf16");
+    EXPECT_EQ(kernel.implementation(), "own winograd 2x2 bf16");
   std::vector<Held> held;
   std::vector<TensorView> views;
   for (size_t i = 0; i < count; ++i) {
@@ -333,7 +333,7 @@ TEST(Bf16, Convolutions) {
 }
 
 TEST(Bf16, ConvolutionsByWinograd) {
-  if (!onednn::has_bf16() || vec::winograd_loops() == nullptr) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
+  if (!onednn::has_bf16() || vec::bf16_winograd_loops() == nullptr) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
   struct Form {
     int64_t batch, in, out, height, width;
     std::vector<int64_t> pads;

@@ -47,8 +47,7 @@ struct NodeRequest {
   // least as many as cores, more where the op is to be sliced.
   int max_width = 1;
   // Convolutions by Winograd's minimal filtering where there is a kernel for it (3x3, stride 1): half the
-  // multiplications or fewer, more memory for weights, and a rounding of about 1e-6 of the largest value; of bf16
-  // operands about 1.7 times the error of the plain way.
+  // multiplications or fewer, more memory for weights, and rounding as conv/winograd.h says.
   bool winograd = false;
   WeightCache* weights = nullptr;  // packed weights shared by the programs of a model; null: pack privately
   // What was measured of ways to do the same; null: those that are usually the fastest are taken.

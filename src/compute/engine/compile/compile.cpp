@@ -76,7 +76,7 @@ std::set<std::string> worth_winograd(const CompiledProgram& direct, const Compil
   return keys;
 }
 
-// True if there are kernels of Winograd's method: oneDNN's in f32, our own in bf16.
+// True if there are kernels of Winograd's method. In f32 they are tried in nChw16c only: oneDNN has none for nhwc.
 bool has_winograd(Layout layout, Precision precision) {
   return (layout == Layout::kNChw16c && precision != Precision::kInt8) ||
          (layout == Layout::kNhwc && precision == Precision::kBf16);

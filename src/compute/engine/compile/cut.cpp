@@ -119,14 +119,15 @@ class Tightening {
     int batch = 1;  // that may be cut into pieces
     bool changed = false;
 
-    // True if its parts cost more than they should.
-    bool costly() const {
-      constexpr double kClearly = 1.02;
-      return static_cast<double>(best->total.value) >= kClearly * static_cast<double>(whole.value);
+    // True if its parts cost more than they should, which `times` as much as the whole is.
+    bool costly(double times = 1.02) const {
+      return static_cast<double>(best->total.value) >= times * static_cast<double>(whole.value);
     }
   };
 
+  // Our own kernels are planned for the parts that they run in; pieces of them would only read the weights again.
   static int batch_of(const Step& step) {
+    if (step.kernel->implementation().starts_with("own")) return 1;
     const Shape& shape = step.outputs[0].view.shape;
     return shape.size() == 4 ? static_cast<int>(std::min<int64_t>(shape[0], 1024)) : 1;
   }
@@ -198,8 +199,8 @@ class Tightening {
     return survey_with(other, tried, [&](Candidate& c, const Step& step, const StepSurvey& s) {
       if (s.barrier || !s.sliceable) return;
       const bool fits = longest_unit(s) <= std::max(lowering_.quantum, longest_unit(*c.best));
-      // Pieces have calls of their own, and must be worth them; fewer parts have less scratch.
-      const double bearable = other.parts[step.key].pieces > c.parts.pieces ? 0.99 : 1.01;
+      // Pieces read all weights again, and must be worth it by more than surveys differ; fewer parts have less scratch.
+      const double bearable = other.parts[step.key].pieces > c.parts.pieces ? 0.97 : 1.01;
       if (!fits || static_cast<double>(s.total.value) >= bearable * static_cast<double>(c.best->total.value)) return;
       c.parts = other.parts[step.key];
       *c.best = s;
@@ -229,7 +230,8 @@ class Tightening {
   // Pieces of so many pictures each, in parts of `share` of the quantum.
   Status try_pieces(int pictures, double share) {
     return attempt([&](const Candidate& c) -> std::optional<Parts> {
-      if (!c.costly() || c.batch < 2 * pictures || c.batch % pictures != 0) return std::nullopt;
+      constexpr double kClearly = 1.05;
+      if (!c.costly(kClearly) || c.batch < 2 * pictures || c.batch % pictures != 0) return std::nullopt;
       const int pieces = c.batch / pictures;
       return Parts{parts_of(c.whole / pieces, share), pieces};
     });

@@ -5,9 +5,13 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <span>
+#include <type_traits>
+#include <vector>
 
 #include "compute/graph/file_map.h"
 #include "compute/ops/onednn/weight_cache.h"
+#include "compute/ops/support/adapt.h"
 #include "compute/ops/support/request.h"
 #include "compute/ops/support/window.h"
 #include "compute/ops/vector/loops.h"
@@ -18,7 +22,7 @@ namespace {
 
 using vec::kWinogradBlock;
 using vec::kWinogradColumns;
-using vec::kWinogradPoints;
+using vec::kWinogradMostPoints;
 using vec::kWinogradRows;
 using vec::PicturePitch;
 
@@ -26,6 +30,9 @@ using vec::PicturePitch;
 constexpr int64_t kPointBytes = int64_t{384} << 10;
 constexpr int64_t kMostPatches = 48;
 constexpr int64_t kMostChannels = 1024;  // so that a few patches' points fit
+// In f32, input times output channels. With more, the fewest patches that a product is fast for take about a
+// millisecond with all weights, and fewer of them, or some of the weights, lose: oneDNN's own is left to it.
+constexpr int64_t kMostWeights = int64_t{512} * 256;
 // Keeps points, and rows of one, from falling into the same few sets of a cache.
 constexpr int64_t kSkew = 32;
 
@@ -33,14 +40,19 @@ struct Problem {
   int64_t batch = 0, in = 0, out = 0;  // channels
   WindowAxis rows, columns;
   Layout layout = Layout::kNhwc;
+  DType type = DType::kBF16;                  // of pictures and points
+  const vec::WinogradLoops* loops = nullptr;  // by the patches that suit it
   bool biased = false;
   int addend = -1;  // input
   float least = -std::numeric_limits<float>::infinity(), most = std::numeric_limits<float>::infinity();
+  std::vector<graph::PostOp> activations;  // after that
 
-  int64_t patch_rows() const { return (rows.out + 1) / 2; }
-  int64_t patch_columns() const { return (columns.out + 1) / 2; }
+  int64_t patch_rows() const { return (rows.out + loops->tile - 1) / loops->tile; }
+  int64_t patch_columns() const { return (columns.out + loops->tile - 1) / loops->tile; }
   int64_t patches() const { return batch * patch_rows() * patch_columns(); }
   int64_t panels() const { return (out + kWinogradColumns - 1) / kWinogradColumns; }
+  int64_t points() const { return loops->points(); }
+  int64_t point_bytes() const { return static_cast<int64_t>(dtype_bytes(type)); }
 };
 
 PicturePitch pitch_of(Layout layout, int64_t channels, int64_t height, int64_t width) {
@@ -50,54 +62,66 @@ PicturePitch pitch_of(Layout layout, int64_t channels, int64_t height, int64_t w
 
 Status read_post_ops(const NodeRequest& request, Problem& p) {
   using Kind = graph::PostOp::Kind;
-  bool limited = false;
-  for (const graph::PostOp& op : request.node.post_ops) {
-    if (limited) return unsupported("a fused op after a limit");
-    switch (op.kind) {
-      case Kind::kAdd: {
-        if (p.addend >= 0 || op.input < 0 || !has_input(request, static_cast<size_t>(op.input)))
-          return unsupported("a fused addition of absent or several inputs");
-        const TensorSpec& other = request.inputs[static_cast<size_t>(op.input)];
-        if (other.shape != request.outputs[0].shape || other.dtype != DType::kBF16)
-          return unsupported("a fused addition of " + describe(other));
-        p.addend = op.input;
-        break;
-      }
-      case Kind::kRelu:
-        p.least = 0;
-        limited = true;
-        break;
-      case Kind::kClip:
-        p.least = op.alpha;
-        p.most = op.beta;
-        limited = true;
-        break;
-      default: return unsupported("fused ops other than an addition, Relu and Clip");
-    }
+  std::span<const graph::PostOp> ops = request.node.post_ops;
+  if (!ops.empty() && ops[0].kind == Kind::kAdd) {
+    if (ops[0].input < 0 || !has_input(request, static_cast<size_t>(ops[0].input)))
+      return unsupported("a fused addition of an absent input");
+    const TensorSpec& other = request.inputs[static_cast<size_t>(ops[0].input)];
+    if (other.shape != request.outputs[0].shape || other.dtype != p.type)
+      return unsupported("a fused addition of " + describe(other));
+    p.addend = ops[0].input;
+    ops = ops.subspan(1);
   }
+  if (!ops.empty() && (ops[0].kind == Kind::kRelu || ops[0].kind == Kind::kClip)) {
+    const bool relu = ops[0].kind == Kind::kRelu;
+    p.least = relu ? 0 : ops[0].alpha;
+    if (!relu) p.most = ops[0].beta;
+    ops = ops.subspan(1);
+  }
+  if (!ops.empty() && p.type != DType::kF32)
+    return unsupported("fused ops other than an addition, Relu and Clip on " + describe(request.outputs[0]));
+  for (const graph::PostOp& op : ops)
+    if (op.kind == Kind::kAdd) return unsupported("a fused addition after an activation");
+  p.activations.assign(ops.begin(), ops.end());
   return {};
+}
+
+// Large patches have fewer multiplications a result, and more weights to read, which few patches cannot hide.
+const vec::WinogradLoops* loops_for(const Problem& p) {
+  if (p.type != DType::kF32) return vec::bf16_winograd_loops();
+  constexpr int64_t kHiding = 16;  // patches whose multiplications take as long as reading their weights, about
+  const WindowAxis &r = p.rows, &c = p.columns;
+  auto cost = [&](int64_t tile) {
+    const int64_t patches = p.batch * ((r.out + tile - 1) / tile) * ((c.out + tile - 1) / tile);
+    return (tile + 2) * (tile + 2) * std::max(patches, kHiding);
+  };
+  return vec::f32_winograd_loops(cost(2) < cost(4) ? 2 : 4);
 }
 
 Result<Problem> read_problem(const NodeRequest& request) {
   if (!request.winograd) return unsupported("not asked for");
   MOTET_RETURN_IF_ERROR(expect_inputs(request, 2, request.inputs.size()));
-  MOTET_RETURN_IF_ERROR(expect_type(request, 0, {DType::kBF16}));
+  MOTET_RETURN_IF_ERROR(expect_type(request, 0, {DType::kF32, DType::kBF16}));
   MOTET_RETURN_IF_ERROR(expect_type(request, 1, {DType::kF32}));
   const TensorSpec &x = request.inputs[0], &w = request.inputs[1], &y = request.outputs[0];
   if (constant_input(request, 1) == nullptr) return unsupported("weights that are not constant");
   if (x.shape.size() != 4 || y.shape.size() != 4 || elements(y.shape) == 0) return unsupported("of " + describe(x));
-  Problem p{.batch = x.shape[0], .in = x.shape[1], .out = y.shape[1], .layout = request.preferred};
+  Problem p{.batch = x.shape[0], .in = x.shape[1], .out = y.shape[1], .layout = request.preferred, .type = x.dtype};
   if (request.node.int_or("group", 1) != 1 || w.shape != Shape{p.out, p.in, 3, 3})
     return unsupported("weights " + describe(w) + "; 3x3 of one group are needed");
   if (p.in % kWinogradBlock != 0 || p.out % kWinogradBlock != 0 || p.in > kMostChannels)
     return unsupported("channels that do not come in sixteens, or more than 1024");
   if (p.layout != Layout::kNhwc && p.layout != Layout::kNChw16c) return unsupported("another layout");
-  MOTET_RETURN_IF_ERROR(expect_output(request, 0, DType::kBF16, {p.batch, p.out, y.shape[2], y.shape[3]}));
+  MOTET_RETURN_IF_ERROR(expect_output(request, 0, p.type, {p.batch, p.out, y.shape[2], y.shape[3]}));
   MOTET_ASSIGN(const Window window, window_of(request, {3, 3}));
   p.rows = window.axes[1];
   p.columns = window.axes[2];
   for (const WindowAxis& axis : {p.rows, p.columns})
     if (axis.stride != 1 || axis.dilation != 1) return unsupported("a stride or dilation other than 1");
+  p.loops = loops_for(p);
+  if (p.loops == nullptr) return unsupported("a CPU without AVX-512, for bf16 with AVX512_BF16");
+  if (p.type == DType::kF32 && p.loops->tile == 4 && p.in * p.out > kMostWeights)
+    return unsupported("weights of more than 512 by 256 channels");
   const bool residual = std::any_of(request.node.post_ops.begin(), request.node.post_ops.end(),
                                     [](const graph::PostOp& op) { return op.input == 2; });
   p.biased = has_input(request, 2) && !residual;
@@ -107,45 +131,63 @@ Result<Problem> read_problem(const NodeRequest& request) {
   return p;
 }
 
-// G g G^T, with G as in the paper.
-void points_of_weights(const float (&g)[9], float (&points)[16]) {
-  auto transform = [](float a, float b, float c, float* to, int64_t step) {
-    to[0] = a;
-    to[step] = (a + b + c) * 0.5F;
-    to[2 * step] = (a - b + c) * 0.5F;
-    to[3 * step] = c;
-  };
-  float rows[4][3];
-  for (int c = 0; c < 3; ++c) transform(g[c], g[3 + c], g[6 + c], &rows[0][c], 3);
-  for (int r = 0; r < 4; ++r) transform(rows[r][0], rows[r][1], rows[r][2], points + int64_t{4} * r, 1);
+// G g G^T, [size, size].
+void points_of_weights(const vec::WinogradLoops& loops, const float (&g)[9], float* points) {
+  const int size = loops.size();
+  for (int r = 0; r < size; ++r) {
+    double row[3];  // of G g
+    for (int c = 0; c < 3; ++c) {
+      row[c] = 0;
+      for (int i = 0; i < 3; ++i) row[c] += double{loops.weights[r][i]} * g[3 * i + c];
+    }
+    for (int c = 0; c < size; ++c) {
+      double sum = 0;
+      for (int i = 0; i < 3; ++i) sum += row[i] * loops.weights[c][i];
+      points[r * size + c] = static_cast<float>(sum);
+    }
+  }
 }
 
-// [panel, point, in / 2, kWinogradColumns, 2] in bf16; columns beyond the last are zero.
-WeightCache::Packed pack_points(const NodeRequest& request, const Problem& p) {
+// [panel, point, in / pairs, kWinogradColumns, pairs]; columns beyond the last are zero.
+template <class Element>
+void pack_points(const Problem& p, const std::byte* weights, Element* to) {
+  const int64_t points = p.points(), pairs = p.loops->pairs;
+  std::fill_n(to, p.panels() * points * p.in * kWinogradColumns, Element{0});
+  for (int64_t o = 0; o < p.out; ++o) {
+    for (int64_t i = 0; i < p.in; ++i) {
+      float g[9], exact[kWinogradMostPoints];
+      // The file may hold it at any alignment.
+      std::memcpy(g, weights + (o * p.in + i) * static_cast<int64_t>(sizeof g), sizeof g);
+      points_of_weights(*p.loops, g, exact);
+      const int64_t column = o % kWinogradColumns;
+      for (int64_t k = 0; k < points; ++k) {
+        Element& point = to[((o / kWinogradColumns * points + k) * p.in + i / pairs * pairs) * kWinogradColumns +
+                            pairs * column + i % pairs];
+        if constexpr (std::is_same_v<Element, float>)
+          point = exact[k];
+        else
+          point = float_to_bf16(exact[k]);
+      }
+    }
+  }
+}
+
+WeightCache::Packed packed_points(const NodeRequest& request, const Problem& p) {
   const Tensor& constant = *constant_input(request, 1);
   auto fill = [constant, p](std::byte* memory) {
     const Reading reading = constant.read();
-    auto* to = reinterpret_cast<uint16_t*>(memory);
-    std::fill_n(to, p.panels() * kWinogradPoints * p.in * kWinogradColumns, uint16_t{0});
-    for (int64_t o = 0; o < p.out; ++o) {
-      for (int64_t i = 0; i < p.in; ++i) {
-        float g[9], points[kWinogradPoints];
-        uint16_t narrow[kWinogradPoints];
-        // The file may hold it at any alignment.
-        std::memcpy(g, reading.data + (o * p.in + i) * static_cast<int64_t>(sizeof g), sizeof g);
-        points_of_weights(g, points);
-        vec::loops().narrow(points, narrow, kWinogradPoints);
-        const int64_t column = o % kWinogradColumns;
-        for (int64_t k = 0; k < kWinogradPoints; ++k)
-          to[((o / kWinogradColumns * kWinogradPoints + k) * p.in + i / 2 * 2) * kWinogradColumns + 2 * column +
-             i % 2] = narrow[k];
-      }
-    }
+    if (p.type == DType::kF32)
+      pack_points(p, reading.data, reinterpret_cast<float*>(memory));
+    else
+      pack_points(p, reading.data, reinterpret_cast<uint16_t*>(memory));
     graph::FileMap::release({reading.data, constant.bytes()});
   };
-  const size_t bytes = static_cast<size_t>(p.panels() * kWinogradPoints * p.in * kWinogradColumns) * sizeof(uint16_t);
+  const auto bytes = static_cast<size_t>(p.panels() * p.points() * p.in * kWinogradColumns * p.point_bytes());
   if (request.weights == nullptr) return std::make_shared<const PackedWeights>(bytes, std::move(fill));
-  return request.weights->get_or_pack(constant, "winograd 2x2 in panels of 32, bf16", bytes, std::move(fill));
+  const std::string tile = std::to_string(p.loops->tile);
+  const std::string form =
+      "winograd " + tile + "x" + tile + " in panels of 32" + (p.type == DType::kF32 ? "" : ", bf16");
+  return request.weights->get_or_pack(constant, form, bytes, std::move(fill));
 }
 
 // Of the calling thread, at least `bytes` at an address that is a multiple of 64: points and sums, which are of no use
@@ -163,18 +205,9 @@ std::byte* room(size_t bytes) {
 
 class WinogradConvolution final : public Kernel {
  public:
-  WinogradConvolution(const NodeRequest& request, const Problem& problem, const vec::WinogradLoops& loops)
-      : p_(problem), loops_(loops), weights_(pack_points(request, problem)) {
-    const int64_t most = std::clamp<int64_t>(kPointBytes / (kWinogradPoints * p_.in * 2), kWinogradRows, kMostPatches);
-    const int64_t parts = std::max(1, request.max_width), cores = std::max(1, request.cores);
-    blocks_ = (p_.patches() + most - 1) / most;
-    // A few patches more than that lose less than reading all weights again.
-    if (p_.patches() * 2 < most * 3) blocks_ = 1;
-    if (blocks_ < cores)
-      groups_ = std::min(p_.panels(), (cores + blocks_ - 1) / blocks_);
-    else
-      blocks_ = std::min(p_.patches(), (blocks_ + cores - 1) / cores * cores);
-    parts_ = static_cast<int>(std::min(parts, units()));
+  WinogradConvolution(const NodeRequest& request, const Problem& problem)
+      : p_(problem), weights_(packed_points(request, problem)) {
+    divide(std::max(1, request.max_width), std::max(1, request.cores));
     const int64_t each = (p_.patches() + blocks_ - 1) / blocks_;
     row_ = p_.in + kSkew;
     point_ = each * row_ + kSkew;
@@ -184,10 +217,9 @@ class WinogradConvolution final : public Kernel {
   void run(const KernelArgs& args, device::Team& team) const override {
     const int64_t count = units();
     auto part = [&](int i, int n) {
-      const int64_t point_bytes = (kWinogradPoints * point_ * 2 + 63) / 64 * 64;
-      std::byte* memory = room(static_cast<size_t>(point_bytes + kWinogradPoints * sums_point_ * 4));
-      auto* points = reinterpret_cast<uint16_t*>(memory);
-      auto* sums = reinterpret_cast<float*>(memory + point_bytes);
+      const int64_t point_bytes = (p_.points() * point_ * p_.point_bytes() + 63) / 64 * 64;
+      std::byte* points = room(static_cast<size_t>(point_bytes + p_.points() * sums_point_ * 4));
+      auto* sums = reinterpret_cast<float*>(points + point_bytes);
       int64_t block = -1;
       for (int64_t unit = count * i / n; unit < count * (i + 1) / n; ++unit) {
         if (unit / groups_ != block) transform(args, block = unit / groups_, points);
@@ -203,7 +235,10 @@ class WinogradConvolution final : public Kernel {
     return {};
   }
   bool reads(size_t input) const override { return input != 1; }
-  std::string implementation() const override { return "own winograd bf16"; }
+  std::string implementation() const override {
+    const std::string tile = std::to_string(p_.loops->tile);
+    return "own winograd " + tile + "x" + tile + (p_.type == DType::kF32 ? "" : " bf16");
+  }
   Layout input_layout(size_t input) const override {
     return input == 0 || static_cast<int>(input) == p_.addend ? p_.layout : Layout::kRowMajor;
   }
@@ -220,55 +255,76 @@ class WinogradConvolution final : public Kernel {
   };
 
   int64_t units() const { return blocks_ * groups_; }
+  // Blocks for the parts, a multiple of the cores. Parts that share a block make its points again, and so are taken
+  // only where there are fewer blocks than cores.
+  void divide(int64_t parts, int64_t cores) {
+    const int64_t patches = p_.patches(), bytes = p_.points() * p_.in * p_.point_bytes();
+    const int64_t most = std::clamp<int64_t>(kPointBytes / bytes, kWinogradRows, kMostPatches);
+    // A few patches more than that lose less than reading all weights again.
+    blocks_ = patches * 2 < most * 3 ? 1 : (patches + most - 1) / most;
+    if (blocks_ >= cores) blocks_ = std::min(patches, (blocks_ + cores - 1) / cores * cores);
+    groups_ = std::min(p_.panels(), (cores + blocks_ - 1) / blocks_);
+    parts_ = static_cast<int>(std::min(parts, units()));
+  }
   int64_t first_patch(int64_t block) const { return p_.patches() * block / blocks_; }
   Place place_of(int64_t patch) const {
-    const int64_t in_row = patch / p_.patch_columns();
-    return {in_row / p_.patch_rows(), in_row % p_.patch_rows() * 2, patch % p_.patch_columns() * 2};
+    const int64_t in_row = patch / p_.patch_columns(), tile = p_.loops->tile;
+    return {in_row / p_.patch_rows(), in_row % p_.patch_rows() * tile, patch % p_.patch_columns() * tile};
   }
 
-  // Bits of the patch's four pixels along an axis that lie in the picture.
-  static unsigned inside(const WindowAxis& axis, int64_t first) {
+  // Bits of the patch's pixels along an axis that lie in the picture.
+  unsigned inside(const WindowAxis& axis, int64_t first) const {
     unsigned bits = 0;
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < p_.loops->size(); ++i)
       if (first - axis.pad_begin + i >= 0 && first - axis.pad_begin + i < axis.in) bits |= 1U << i;
     return bits;
   }
 
   // The patches of a block become points.
-  void transform(const KernelArgs& args, int64_t block, uint16_t* points) const {
-    const int64_t height = p_.rows.in, width = p_.columns.in;
-    vec::WinogradPatch patch{.picture = reinterpret_cast<const uint16_t*>(args.inputs[0].data),
-                             .pitch = pitch_of(p_.layout, p_.in, height, width),
-                             .blocks = p_.in / kWinogradBlock,
-                             .to = points,
-                             .point = point_};
-    for (int64_t i = first_patch(block); i < first_patch(block + 1); ++i, patch.to += row_) {
-      const Place at = place_of(i);
-      patch.first = at.image * p_.in * height * width + (at.row - p_.rows.pad_begin) * patch.pitch.row +
-                    (at.column - p_.columns.pad_begin) * patch.pitch.pixel;
-      const unsigned rows = inside(p_.rows, at.row), columns = inside(p_.columns, at.column);
-      patch.inside = 0;
-      for (int r = 0; r < 4; ++r)
-        if ((rows >> r & 1) != 0) patch.inside |= columns << (4 * r);
-      loops_.patch(patch);
+  void transform(const KernelArgs& args, int64_t block, std::byte* points) const {
+    struct Corner {
+      int64_t first;
+      unsigned rows, columns;
+    };
+    const int64_t height = p_.rows.in, width = p_.columns.in, begin = first_patch(block);
+    const auto count = static_cast<size_t>(first_patch(block + 1) - begin);
+    vec::WinogradPatch patch{
+        .picture = args.inputs[0].data, .pitch = pitch_of(p_.layout, p_.in, height, width), .point = point_};
+    std::array<Corner, kMostPatches * 3 / 2> corners;
+    for (size_t i = 0; i < count; ++i) {
+      const Place at = place_of(begin + static_cast<int64_t>(i));
+      corners[i] = {at.image * p_.in * height * width + (at.row - p_.rows.pad_begin) * patch.pitch.row +
+                        (at.column - p_.columns.pad_begin) * patch.pitch.pixel,
+                    inside(p_.rows, at.row), inside(p_.columns, at.column)};
+    }
+    // In the order in which memory lies.
+    patch.blocks = p_.layout == Layout::kNhwc ? p_.in / kWinogradBlock : 1;
+    for (int64_t channel = 0; channel < p_.in; channel += patch.blocks * kWinogradBlock) {
+      for (size_t i = 0; i < count; ++i) {
+        patch.first = corners[i].first + channel / kWinogradBlock * patch.pitch.block;
+        patch.rows = corners[i].rows;
+        patch.columns = corners[i].columns;
+        patch.to = points + (static_cast<int64_t>(i) * row_ + channel) * p_.point_bytes();
+        p_.loops->patch(patch);
+      }
     }
   }
 
   // A block's results in the channels of one panel.
-  void multiply(const KernelArgs& args, int64_t block, int64_t panel, const uint16_t* points, float* sums) const {
+  void multiply(const KernelArgs& args, int64_t block, int64_t panel, const std::byte* points, float* sums) const {
     const int64_t first = first_patch(block), count = first_patch(block + 1) - first;
-    const auto* weights = reinterpret_cast<const uint16_t*>(weights_->data());
-    for (int64_t k = 0; k < kWinogradPoints; ++k)
-      loops_.product({.rows = count,
-                      .depth = p_.in,
-                      .a = points + k * point_,
-                      .a_row = row_,
-                      .panel = weights + (panel * kWinogradPoints + k) * p_.in * kWinogradColumns,
-                      .out = sums + k * sums_point_});
+    const int64_t bytes = p_.point_bytes();
+    for (int64_t k = 0; k < p_.points(); ++k)
+      p_.loops->product({.rows = count,
+                         .depth = p_.in,
+                         .a = points + k * point_ * bytes,
+                         .a_row = row_,
+                         .panel = weights_->data() + (panel * p_.points() + k) * p_.in * kWinogradColumns * bytes,
+                         .out = sums + k * sums_point_});
     const int64_t channel = panel * kWinogradColumns, channels = std::min(kWinogradColumns, p_.out - channel);
     alignas(64) float bias[kWinogradColumns] = {};
     if (p_.biased) std::copy_n(reinterpret_cast<const float*>(args.inputs[2].data) + channel, channels, bias);
-    const int64_t height = p_.rows.out, width = p_.columns.out;
+    const int64_t height = p_.rows.out, width = p_.columns.out, tile = p_.loops->tile;
     vec::WinogradResult result{.sums = sums,
                                .point = sums_point_,
                                .bias = bias,
@@ -280,22 +336,36 @@ class WinogradConvolution final : public Kernel {
       const Place at = place_of(i);
       const int64_t element = at.image * p_.out * height * width + channel / kWinogradBlock * result.pitch.block +
                               at.row * result.pitch.row + at.column * result.pitch.pixel;
-      result.to = reinterpret_cast<uint16_t*>(args.outputs[0].data) + element;
-      if (p_.addend >= 0)
-        result.addend = reinterpret_cast<const uint16_t*>(args.inputs[static_cast<size_t>(p_.addend)].data) + element;
-      result.rows = static_cast<int>(std::min<int64_t>(2, height - at.row));
-      result.columns = static_cast<int>(std::min<int64_t>(2, width - at.column));
-      loops_.result(result);
+      result.to = args.outputs[0].data + element * bytes;
+      if (p_.addend >= 0) result.addend = args.inputs[static_cast<size_t>(p_.addend)].data + element * bytes;
+      result.rows = static_cast<int>(std::min(tile, height - at.row));
+      result.columns = static_cast<int>(std::min(tile, width - at.column));
+      p_.loops->result(result);
+      if (!p_.activations.empty()) activate(args, result);
+    }
+  }
+
+  void activate(const KernelArgs& args, const vec::WinogradResult& result) const {
+    auto apply = [&](int64_t element, int64_t n) {
+      apply_post_ops(p_.activations, args, static_cast<float*>(result.to) + element, 0, n);
+    };
+    // Neighbours in memory are the pixels of a row or, of a pixel, the channels.
+    const bool row = result.pitch.pixel == kWinogradBlock;
+    for (int r = 0; r < result.rows; ++r) {
+      const int64_t at = r * result.pitch.row;
+      for (int b = 0; row && b < result.blocks; ++b)
+        apply(at + b * result.pitch.block, result.columns * kWinogradBlock);
+      for (int c = 0; !row && c < result.columns; ++c)
+        apply(at + c * result.pitch.pixel, result.blocks * kWinogradBlock);
     }
   }
 
   const Problem p_;
-  const vec::WinogradLoops& loops_;
   const WeightCache::Packed weights_;
   int64_t blocks_ = 1;  // of patches, whose points are made together
-  int64_t groups_ = 1;  // of panels, which as many cores go through with the same patches
+  int64_t groups_ = 1;  // of panels
   int parts_ = 1;
-  int64_t row_ = 0, point_ = 0;  // pitches of points, from patch to patch and from point to point
+  int64_t row_ = 0, point_ = 0;  // pitches of points in elements, from patch to patch and from point to point
   int64_t sums_point_ = 0;
 };
 
@@ -303,9 +373,7 @@ class WinogradConvolution final : public Kernel {
 
 Result<KernelPtr> plan_winograd(const NodeRequest& request) {
   MOTET_ASSIGN(const Problem problem, read_problem(request));
-  const vec::WinogradLoops* loops = vec::winograd_loops();
-  if (loops == nullptr) return unsupported("a CPU without AVX512_BF16");
-  return KernelPtr(std::make_unique<WinogradConvolution>(request, problem, *loops));
+  return KernelPtr(std::make_unique<WinogradConvolution>(request, problem));
 }
 
 }  // namespace motet::ops

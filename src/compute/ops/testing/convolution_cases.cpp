@@ -141,34 +141,51 @@ void add_depthwise_post_ops(Cases& cases) {
   }
 }
 
-// In bf16, whose points Winograd's method rounds once more.
-void add_winograd(Cases& cases) {
-  auto narrow = [](const Array& a) {
-    return map(a, [](double v) { return static_cast<double>(bf16_to_float(float_to_bf16(static_cast<float>(v)))); });
+// By Winograd's method, which rounds points and sums of them: once more than the plain way in bf16, and in f32 with
+// factors that make it a few times as much.
+void add_winograd(Cases& cases, DType type) {
+  auto narrow = [&](const Array& a) {
+    return map(a, [&](double v) {
+      const auto single = static_cast<float>(v);
+      return double{type == DType::kBF16 ? bf16_to_float(float_to_bf16(single)) : single};
+    });
   };
-  auto one = [&](const Shape& in, int64_t out, const Shape& pads, bool fused) {
+  auto one = [&](const Shape& in, int64_t out, const Shape& pads, const std::vector<PostOp>& post_ops) {
     const ConvParameters p{{1, 1}, {1, 1}, pads, 1};
     const Array x = narrow(cases.array(in)), w = narrow(cases.array({out, in[1], 3, 3})), bias = cases.array({out});
-    const Array plain = conv(x, w, &bias, p), other = narrow(cases.array(plain.shape)), sizes = sizes_of(bias);
+    const Array plain = conv(x, w, &bias, p), sizes = sizes_of(bias);
     Case c{.op = "Conv",
            .attributes = attributes_of(p),
-           .inputs = {tensor_of(DType::kBF16, x), f32_tensor(w), f32_tensor(bias)},
+           .inputs = {tensor_of(type, x), f32_tensor(w), f32_tensor(bias)},
            .constant = {false, true, true},
            .expected = plain,
-           .dtype = DType::kBF16,
-           .roundings = 0x1p16,
+           .dtype = type,
+           .roundings = type == DType::kBF16 ? 0x1p16 : 32,
            .magnitude = conv(sizes_of(x), sizes_of(w), &sizes, p),
            .winograd = true};
-    if (fused) {
-      c.inputs.push_back(tensor_of(DType::kBF16, other));
-      c.post_ops = {{.kind = PostOp::Kind::kAdd, .input = 3}, {.kind = PostOp::Kind::kRelu}};
-      c.expected = map(broadcast(plain, other, plus), [](double v) { return std::max(v, 0.0); });
+    c.post_ops = post_ops;
+    for (PostOp& op : c.post_ops) {
+      if (op.kind == PostOp::Kind::kAdd) {
+        const Array other = narrow(cases.array(plain.shape));
+        op.input = 3;
+        c.inputs.push_back(tensor_of(type, other));
+        c.expected = broadcast(c.expected, other, plus);
+      } else if (op.kind == PostOp::Kind::kRelu) {
+        c.expected = map(c.expected, [](double v) { return std::max(v, 0.0); });
+      } else {
+        c.expected = map(c.expected, [](double v) { return v / (1 + std::exp(-v)); });
+      }
     }
     cases.add(std::move(c));
   };
-  one({2, 16, 7, 10}, 48, {1, 1, 1, 1}, false);
-  one({1, 48, 9, 5}, 32, {1, 1, 1, 1}, true);
-  one({3, 32, 13, 14}, 16, {2, 0, 1, 1}, false);
+  const PostOp addition{.kind = PostOp::Kind::kAdd}, relu{.kind = PostOp::Kind::kRelu};
+  // Few patches and many, whose extents fill none or all of them; channels that fill no panel.
+  one({2, 16, 7, 10}, 48, {1, 1, 1, 1}, {});
+  one({1, 48, 9, 5}, 32, {1, 1, 1, 1}, {addition, relu});
+  one({3, 32, 13, 14}, 16, {2, 0, 1, 1}, {});
+  one({2, 16, 11, 10}, 32, {1, 1, 1, 1}, {addition});
+  one({1, 16, 17, 14}, 48, {0, 1, 2, 0}, {relu});
+  if (type == DType::kF32) one({2, 16, 10, 11}, 48, {1, 1, 1, 1}, {{.kind = PostOp::Kind::kSwish}});
 }
 
 void add_transposed(Cases& cases) {
@@ -203,7 +220,7 @@ void add_convolution_cases(Cases& cases) {
   add_chosen(cases);
   add_post_ops(cases);
   add_depthwise_post_ops(cases);
-  add_winograd(cases);
+  for (DType type : {DType::kF32, DType::kBF16}) add_winograd(cases, type);
   add_transposed(cases);
 }
 

@@ -9,6 +9,7 @@ extern const Loops kBaselineLoops;
 extern const Loops kAvx2Loops;
 extern const Loops kAvx512Loops;
 extern const ByteLoops kVnniLoops;
+extern const WinogradLoops kF32WinogradLoops[2];
 extern const WinogradLoops kBf16WinogradLoops;
 #endif
 
@@ -50,13 +51,20 @@ const ByteLoops* byte_loops() {
 #endif
 }
 
-const WinogradLoops* winograd_loops() {
+const WinogradLoops* f32_winograd_loops(int tile) {
 #if defined(__x86_64__)
-  static const bool has_bf16 = [] {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16");
-  }();
-  return has_bf16 ? &kBf16WinogradLoops : nullptr;
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") ? &kF32WinogradLoops[tile == 4 ? 1 : 0] : nullptr;
+#else
+  (void)tile;
+  return nullptr;
+#endif
+}
+
+const WinogradLoops* bf16_winograd_loops() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bf16") ? &kBf16WinogradLoops : nullptr;
 #else
   return nullptr;
 #endif
