@@ -25,7 +25,7 @@ Result<std::shared_ptr<const CompiledProgram>> compiled(const engine::ProgramPtr
 
 // Memory for programs that run in turn: where an operand lies is no part of what is compared.
 struct Memory {
-  device::Arena arena;
+  device::Arena arena, scratch;
   std::map<std::pair<engine::Buffer::Kind, size_t>, std::vector<std::byte>> ports = {};
 };
 
@@ -41,12 +41,12 @@ class Bench {
     return found == by_key_.end() ? nullptr : &program_.body[found->second];
   }
 
-  // One run of a step on data of zeros: slice after slice, each as a call of its own.
-  Nanos time(const Step& step) {
-    std::vector<TensorView> inputs = place(step.inputs), outputs = place(step.outputs);
+  // One run of a step on data of zeros, which lies where `placed`, of this program, has it: slice after slice, each as
+  // a call of its own.
+  Nanos time(const Step& step, const Step& placed) {
+    std::vector<TensorView> inputs = place(placed.inputs), outputs = place(placed.outputs);
     std::atomic<const char*> fault{nullptr};
-    ops::KernelArgs args{.inputs = inputs, .outputs = outputs, .fault = &fault};
-    if (step.scratch != engine::kNoBuffer) args.scratch = address(step.scratch);
+    ops::KernelArgs args{.inputs = inputs, .outputs = outputs, .scratch = memory_.scratch.data(), .fault = &fault};
     device::SliceTeam team(device::Team::serial(), step.parts);
     Nanos began = clock_.now();
     if (step.slices.whole()) {
@@ -86,6 +86,34 @@ class Bench {
   SteadyClock clock_;
 };
 
+size_t scratch_of(const CompiledProgram& program) {
+  size_t most = 64;
+  for (const Step& step : program.body)
+    if (step.scratch != engine::kNoBuffer)
+      most = std::max(most, program.buffers[static_cast<size_t>(step.scratch)].bytes);
+  return most;
+}
+
+// True if operands have the same sizes, and outputs lie in the same inputs' memory: each step can then run where the
+// other's operands lie.
+bool same_operands(const CompiledProgram& a, const Step& of_a, const CompiledProgram& b, const Step& of_b) {
+  auto bytes = [](const CompiledProgram& program, int id) {
+    return id == engine::kNoBuffer ? size_t{0} : program.buffers[static_cast<size_t>(id)].bytes;
+  };
+  auto pattern = [&](const CompiledProgram& program, const Step& step) {
+    std::vector<size_t> list;
+    std::map<int, size_t> seen;
+    for (const auto* operands : {&step.inputs, &step.outputs}) {
+      for (const auto& operand : *operands) {
+        list.push_back(bytes(program, operand.buffer));
+        list.push_back(seen.emplace(operand.buffer, seen.size()).first->second);
+      }
+    }
+    return list;
+  };
+  return pattern(a, of_a) == pattern(b, of_b);
+}
+
 }  // namespace
 
 Result<std::vector<Loss>> losses(const engine::ProgramPtr& sliced, const engine::ProgramPtr& whole, int runs) {
@@ -93,8 +121,11 @@ Result<std::vector<Loss>> losses(const engine::ProgramPtr& sliced, const engine:
   MOTET_ASSIGN(auto whole_program, compiled(whole));
   const size_t bytes = std::max<size_t>({64, cut_program->arena, whole_program->arena});
   MOTET_ASSIGN(device::Arena arena, engine::take_arena(bytes));
-  Memory memory{std::move(arena)};
+  const size_t most_scratch = std::max(scratch_of(*cut_program), scratch_of(*whole_program));
+  MOTET_ASSIGN(device::Arena scratch, engine::take_arena(most_scratch));
+  Memory memory{std::move(arena), std::move(scratch)};
   std::memset(memory.arena.data(), 0, bytes);
+  std::memset(memory.scratch.data(), 0, most_scratch);
   Bench cut(*cut_program, memory), uncut(*whole_program, memory);
   std::vector<Loss> list;
   std::set<std::string> seen;
@@ -107,10 +138,11 @@ Result<std::vector<Loss>> losses(const engine::ProgramPtr& sliced, const engine:
         info.op + " " + info.implementation + " " + std::to_string(info.flops) + " " + std::to_string(info.bytes_moved);
     for (const auto& operand : step.inputs) kind += " " + shape_to_string(operand.view.shape);
     if (!seen.insert(kind).second) continue;
+    const bool alike = same_operands(*cut_program, step, *whole_program, *other);
     Nanos best_cut = kNever, best_whole = kNever;
     for (int run = 0; run < runs; ++run) {
-      best_cut = std::min(best_cut, cut.time(step));
-      best_whole = std::min(best_whole, uncut.time(*other));
+      best_cut = std::min(best_cut, cut.time(step, step));
+      best_whole = std::min(best_whole, alike ? cut.time(*other, step) : uncut.time(*other, *other));
     }
     const auto at = static_cast<size_t>(other - whole_program->body.data());
     list.push_back({info.op + " " + shape_to_string(step.outputs[0].view.shape),
