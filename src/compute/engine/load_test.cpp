@@ -292,7 +292,7 @@ Survey survey_of(int depth) {
 }
 
 TEST(TuningText, ComesBackAsItWas) {
-  Tuning tuning{Care::kTightened, {{"a node\nof two lines", {3, 1}}, {"", {7, 8}}}, survey_of(2), "steps"};
+  Tuning tuning{Care::kTightened, {{"a node\nof two lines", 3}, {"", 7}}, survey_of(2), "steps"};
   std::string text = to_text(tuning);
   auto back = tuning_of(text);
   ASSERT_TRUE(back);
@@ -306,10 +306,10 @@ TEST(TuningText, ComesBackAsItWas) {
 }
 
 TEST(TuningText, NothingElseIsTaken) {
-  std::string text = to_text({Care::kTightened, {{"a", {3, 1}}}, survey_of(1), "steps"});
+  std::string text = to_text({Care::kTightened, {{"a", 3}}, survey_of(1), "steps"});
   for (size_t size = 0; size < text.size(); ++size) EXPECT_FALSE(tuning_of(std::string_view(text).substr(0, size)));
   EXPECT_FALSE(tuning_of(text + "1 "));
-  EXPECT_FALSE(tuning_of("14 motet-tuning-4 0 0  99999999 "));
+  EXPECT_FALSE(tuning_of("14 motet-tuning-5 0 0  99999999 "));
 }
 
 }  // namespace

@@ -333,7 +333,8 @@ TEST(Bf16, Convolutions) {
 }
 
 TEST(Bf16, ConvolutionsByWinograd) {
-  if (!onednn::has_bf16() || vec::bf16_winograd_loops() == nullptr) GTEST_SKIP() << "this CPU has " << onednn::isa_name();
+  if (!onednn::has_bf16() || vec::bf16_winograd_loops() == nullptr)
+    GTEST_SKIP() << "this CPU has " << onednn::isa_name();
   struct Form {
     int64_t batch, in, out, height, width;
     std::vector<int64_t> pads;

@@ -80,20 +80,15 @@ class Tightening {
   Tightening(std::shared_ptr<const Graph> graph, LoweringOptions lowering)
       : graph_(std::move(graph)), lowering_(std::move(lowering)) {}
 
-  Result<bool> run(const CompiledProgram& program, std::map<std::string, Parts>& parts, Survey& surveyed) {
+  Result<bool> run(const CompiledProgram& program, std::map<std::string, int>& parts, Survey& surveyed) {
     for (size_t i = 0; i < program.body.size(); ++i)
       if (program.body[i].kernel && surveyed.steps[i].units.total > 1 && program.body[i].parts > lowering_.max_width)
-        steps_[program.body[i].key] = {
-            {program.body[i].parts, 1}, &surveyed.steps[i], Nanos(0), batch_of(program.body[i]), false};
+        steps_[program.body[i].key] = {program.body[i].parts, &surveyed.steps[i], Nanos(0), false};
     if (steps_.empty()) return false;
     MOTET_RETURN_IF_ERROR(time_whole());
     MOTET_RETURN_IF_ERROR(time_again());
     MOTET_RETURN_IF_ERROR(try_just_enough());
-    for (double share : {1.0, 2.5, 0.7}) MOTET_RETURN_IF_ERROR(try_fewer(share));
-    for (double share : {2.5, 0.9}) MOTET_RETURN_IF_ERROR(try_pieces(1, share));
-    for (int pictures : {4, 2})
-      for (double share : {0.9, 0.5}) MOTET_RETURN_IF_ERROR(try_pieces(pictures, share));
-    for (double share : {1.5, 0.5}) MOTET_RETURN_IF_ERROR(try_fewer(share));
+    for (double share : {1.0, 2.5, 0.7, 1.5, 0.5}) MOTET_RETURN_IF_ERROR(try_fewer(share));
     bool changed = false;
     for (const auto& [key, step] : steps_) {
       step.best->whole = step.whole;
@@ -113,24 +108,17 @@ class Tightening {
   static constexpr int kRounds = 4;  // of each survey: what is compared differs by a few parts in a hundred
 
   struct Candidate {
-    Parts parts;
+    int parts = 1;
     StepSurvey* best = nullptr;
     Nanos whole;
-    int batch = 1;  // that may be cut into pieces
     bool changed = false;
 
-    // True if its parts cost more than they should, which `times` as much as the whole is.
-    bool costly(double times = 1.02) const {
-      return static_cast<double>(best->total.value) >= times * static_cast<double>(whole.value);
+    // True if its parts cost more than they should.
+    bool costly() const {
+      constexpr double kClearly = 1.02;
+      return static_cast<double>(best->total.value) >= kClearly * static_cast<double>(whole.value);
     }
   };
-
-  // Our own kernels are planned for the parts that they run in; pieces of them would only read the weights again.
-  static int batch_of(const Step& step) {
-    if (step.kernel->implementation().starts_with("own")) return 1;
-    const Shape& shape = step.outputs[0].view.shape;
-    return shape.size() == 4 ? static_cast<int>(std::min<int64_t>(shape[0], 1024)) : 1;
-  }
 
   // Parts, a multiple of the cores, of which each takes `share` of the quantum of a region that takes `time` in one.
   int parts_of(Nanos time, double share) const {
@@ -156,7 +144,7 @@ class Tightening {
   Status time_whole() {
     LoweringOptions whole = lowering_;
     whole.quantum = kNever;
-    std::erase_if(whole.parts, [](const auto& known) { return known.second.parts > 1; });
+    std::erase_if(whole.parts, [](const auto& known) { return known.second > 1; });
     std::set<std::string> all;
     for (const auto& [key, step] : steps_) all.insert(key);
     return survey_with(whole, all, [](Candidate& c, const Step&, const StepSurvey& s) { c.whole = s.total; });
@@ -181,7 +169,7 @@ class Tightening {
   // True if it has many more parts than the quantum asks for.
   bool lavish(const Candidate& c) const {
     constexpr int kManyTimes = 2;
-    return c.parts.parts > kManyTimes * parts_of(c.whole, 1.0);
+    return c.parts > kManyTimes * parts_of(c.whole, 1.0);
   }
 
   // Lowers with what `propose` says for each step (nothing: as it is), and keeps what is better.
@@ -191,7 +179,7 @@ class Tightening {
     std::set<std::string> tried;
     for (const auto& [key, step] : steps_) {
       other.parts[key] = step.parts;
-      std::optional<Parts> proposed = propose(step);
+      std::optional<int> proposed = propose(step);
       if (!proposed || *proposed == step.parts) continue;
       other.parts[key] = *proposed;
       tried.insert(key);
@@ -199,9 +187,8 @@ class Tightening {
     return survey_with(other, tried, [&](Candidate& c, const Step& step, const StepSurvey& s) {
       if (s.barrier || !s.sliceable) return;
       const bool fits = longest_unit(s) <= std::max(lowering_.quantum, longest_unit(*c.best));
-      // Pieces read all weights again, and must be worth it by more than surveys differ; fewer parts have less scratch.
-      const double bearable = other.parts[step.key].pieces > c.parts.pieces ? 0.97 : 1.01;
-      if (!fits || static_cast<double>(s.total.value) >= bearable * static_cast<double>(c.best->total.value)) return;
+      constexpr double kBearable = 1.01;  // since fewer parts have less scratch
+      if (!fits || static_cast<double>(s.total.value) >= kBearable * static_cast<double>(c.best->total.value)) return;
       c.parts = other.parts[step.key];
       *c.best = s;
       c.changed = true;
@@ -211,29 +198,19 @@ class Tightening {
   // No more parts than the quantum asks for, with something to spare, where there are many more.
   Status try_just_enough() {
     constexpr double kShare = 0.85;
-    return attempt([&](const Candidate& c) -> std::optional<Parts> {
+    return attempt([&](const Candidate& c) -> std::optional<int> {
       if (!lavish(c)) return std::nullopt;
-      return Parts{parts_of(c.whole, kShare), 1};
+      return parts_of(c.whole, kShare);
     });
   }
 
   // Fewer parts of the whole, each `share` of the quantum. More than one is within it where a kernel has several
   // regions.
   Status try_fewer(double share) {
-    return attempt([&](const Candidate& c) -> std::optional<Parts> {
+    return attempt([&](const Candidate& c) -> std::optional<int> {
       int parts = parts_of(c.whole, share);
-      if (!c.costly() || parts >= c.parts.parts || c.parts.pieces > 1) return std::nullopt;
-      return Parts{parts, 1};
-    });
-  }
-
-  // Pieces of so many pictures each, in parts of `share` of the quantum.
-  Status try_pieces(int pictures, double share) {
-    return attempt([&](const Candidate& c) -> std::optional<Parts> {
-      constexpr double kClearly = 1.05;
-      if (!c.costly(kClearly) || c.batch < 2 * pictures || c.batch % pictures != 0) return std::nullopt;
-      const int pieces = c.batch / pictures;
-      return Parts{parts_of(c.whole / pieces, share), pieces};
+      if (!c.costly() || parts >= c.parts) return std::nullopt;
+      return parts;
     });
   }
 
@@ -261,7 +238,7 @@ Result<Cut> lower_cut(const std::shared_ptr<const Graph>& graph, LoweringOptions
   if (!surveyed) return cut;
   auto corrected = corrected_parts(*cut.program, *surveyed, care != Care::kQuick);
   if (!corrected.empty()) {
-    for (const auto& [key, parts] : corrected) lowering.parts[key] = {.parts = parts, .pieces = 1};
+    for (const auto& [key, parts] : corrected) lowering.parts[key] = parts;
     MOTET_ASSIGN(cut.program, lower_finished(graph, lowering));
     auto barriers = *std::move(surveyed);
     surveyed = survey(*cut.program, lowering.max_width, budget_of(care));

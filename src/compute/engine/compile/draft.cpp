@@ -123,8 +123,7 @@ void Draft::add_step(Step step, StepInfo info, Nanos estimate) {
 
 int Draft::parts_of(const std::string& key, Nanos estimate) const {
   auto known = options_.parts.find(key);
-  return known != options_.parts.end() ? known->second.parts
-                                       : parts_for(estimate, options_.quantum, options_.max_width);
+  return known != options_.parts.end() ? known->second : parts_for(estimate, options_.quantum, options_.max_width);
 }
 
 void Draft::add_copy(const StepOperand& from, const StepOperand& to, Layout layout, const std::string& name) {

@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "compute/engine/compile/draft.h"
-#include "compute/engine/compile/pieces.h"
 #include "compute/engine/compile/place.h"
 #include "compute/engine/compile/storage.h"
 #include "compute/engine/compile/work.h"
@@ -295,21 +294,19 @@ Result<ops::Planned> Lowering::plan(int index, const Node& node, Operands& opera
     if (lowered && (storage_.nodes.empty() || !storage_.nodes[static_cast<size_t>(index)])) continue;
     MOTET_ASSIGN(operands, operands_of(node, lowered));
     step.parts = draft_.parts_of(step.key, pessimistic_time(node, operands.inputs, operands.outputs));
-    ops::NodeRequest request{.node = node,
-                             .inputs = operands.inputs,
-                             .present = {operands.present.get(), node.inputs.size()},
-                             .constants = operands.constants,
-                             .outputs = operands.outputs,
-                             .preferred = options_.preferred,
-                             .max_width = step.parts,
-                             .winograd = options_.all_winograd || options_.winograd.contains(step.key),
-                             .weights = options_.weights,
-                             .choices = options_.choices,
-                             .lowered = lowered,
-                             .cores = options_.max_width};
-    auto known = options_.parts.find(step.key);
-    const int pieces = known == options_.parts.end() ? 1 : known->second.pieces;
-    auto planned = can_piece(request, pieces) ? plan_pieces(request, pieces) : ops::plan_kernel(request);
+    const ops::NodeRequest request{.node = node,
+                                   .inputs = operands.inputs,
+                                   .present = {operands.present.get(), node.inputs.size()},
+                                   .constants = operands.constants,
+                                   .outputs = operands.outputs,
+                                   .preferred = options_.preferred,
+                                   .max_width = step.parts,
+                                   .winograd = options_.all_winograd || options_.winograd.contains(step.key),
+                                   .weights = options_.weights,
+                                   .choices = options_.choices,
+                                   .lowered = lowered,
+                                   .cores = options_.max_width};
+    auto planned = ops::plan_kernel(request);
     if (planned.ok()) {
       planned->refusals.insert(planned->refusals.begin(), refusals.begin(), refusals.end());
       return planned;

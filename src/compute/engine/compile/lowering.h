@@ -17,13 +17,6 @@
 
 namespace motet::engine {
 
-// How a step's op is planned.
-struct Parts {
-  int parts = 1;   // of every region
-  int pieces = 1;  // of the batch, see pieces.h
-  friend bool operator==(const Parts&, const Parts&) = default;
-};
-
 struct LoweringOptions {
   int max_width = 1;
   ops::Layout preferred = ops::Layout::kRowMajor;  // of convolutions and what follows them
@@ -34,7 +27,7 @@ struct LoweringOptions {
   Precision precision = Precision::kExact;
   bool lanes = false;                     // look for steps that may run at once
   Nanos quantum = kNever;                 // ops that may take longer are planned in more parts than cores
-  std::map<std::string, Parts> parts;     // per step's key, where it is known better than by estimate
+  std::map<std::string, int> parts;       // of every region, per step's key, where it is known better than by estimate
   std::set<std::string> disabled_passes;  // for the bodies of branches
   graph::Evaluator evaluate;
 };

@@ -7,7 +7,7 @@
 namespace motet::engine {
 namespace {
 
-constexpr std::string_view kFormat = "motet-tuning-4";
+constexpr std::string_view kFormat = "motet-tuning-5";
 constexpr int64_t kMost = int64_t{1} << 24;  // elements of any list
 constexpr int kDeepest = 64;                 // branches within branches
 
@@ -143,8 +143,7 @@ std::string to_text(const Tuning& tuning) {
   out.number(static_cast<int64_t>(tuning.parts.size()));
   for (const auto& [key, parts] : tuning.parts) {
     out.word(key);
-    out.number(parts.parts);
-    out.number(parts.pieces);
+    out.number(parts);
   }
   write(tuning.survey, out);
   return out.take();
@@ -160,8 +159,8 @@ std::optional<Tuning> tuning_of(std::string_view text) {
   tuning.steps = in.word();
   for (int64_t count = in.count(); in.sound() && count > 0; --count) {
     std::string key = in.word();
-    Parts parts{.parts = static_cast<int>(in.count()), .pieces = static_cast<int>(in.count())};
-    if (parts.parts < 1 || parts.pieces < 1) in.fail();
+    const auto parts = static_cast<int>(in.count());
+    if (parts < 1) in.fail();
     tuning.parts.emplace(std::move(key), parts);
   }
   tuning.survey = read_survey(in, 0);

@@ -1,6 +1,6 @@
 // Tuning: what was measured of one program and is worth keeping for the next process: how many parts its steps are
-// planned in, and the survey by which they are cut. As text it goes into the model's cache (cache/model_cache.h). Private to
-// compute/engine. Pure functions.
+// planned in, and the survey by which they are cut. As text it goes into the model's cache (cache/model_cache.h).
+// Private to compute/engine. Pure functions.
 #pragma once
 
 #include <map>
@@ -18,8 +18,8 @@
 namespace motet::engine {
 
 struct Tuning {
-  Care care = Care::kQuick;            // with which it was measured
-  std::map<std::string, Parts> parts;  // LoweringOptions::parts
+  Care care = Care::kQuick;          // with which it was measured
+  std::map<std::string, int> parts;  // LoweringOptions::parts
   Survey survey;
   std::string steps;  // of the program that was surveyed: steps_text()
 };

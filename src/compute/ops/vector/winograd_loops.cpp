@@ -70,11 +70,12 @@ template <>
 struct Form<4> {
   static constexpr float p1 = 0.625F, p2 = p1 * p1, p3 = p2 * p1;
   static constexpr float q1 = 1.5F, q2 = q1 * q1, q3 = q2 * q1;
-  // One over the product of a point's distances from the others.
+  // One over the product of a point's distances from the others, times its powers.
   static constexpr double kZero = 1.0 / (double{p2} * q2);
-  static constexpr double kP = 0.5 / (double{p2} * (p2 - q2)), kQ = 0.5 / (double{q2} * (q2 - p2));
-  static constexpr double kWeights[6][3] = {{kZero, 0, 0},        {kP, kP* p1, kP* p2},  {kP, -kP* p1, kP* p2},
-                                            {kQ, kQ* q1, kQ* q2}, {kQ, -kQ* q1, kQ* q2}, {0, 0, 1}};
+  static constexpr double kP0 = 0.5 / (double{p2} * (p2 - q2)), kP1 = kP0 * p1, kP2 = kP0 * p2;
+  static constexpr double kQ0 = 0.5 / (double{q2} * (q2 - p2)), kQ1 = kQ0 * q1, kQ2 = kQ0 * q2;
+  static constexpr double kWeights[6][3] = {{kZero, 0, 0},   {kP0, kP1, kP2},  {kP0, -kP1, kP2},
+                                            {kQ0, kQ1, kQ2}, {kQ0, -kQ1, kQ2}, {0, 0, 1}};
 
   static __m512 all(float value) { return _mm512_set1_ps(value); }
 
@@ -131,7 +132,8 @@ void patch_of(const WinogradPatch& p) {
 template <int Tile>
 void patch(const WinogradPatch& p) {
   constexpr unsigned kAll = (1U << (Tile + 2)) - 1;
-  p.rows == kAll&& p.columns == kAll ? patch_of<Tile, true>(p) : patch_of<Tile, false>(p);
+  const bool whole = p.rows == kAll && p.columns == kAll;
+  whole ? patch_of<Tile, true>(p) : patch_of<Tile, false>(p);
 }
 
 template <int Rows>
@@ -205,7 +207,8 @@ void result_of(const WinogradResult& p) {
 
 template <int Tile>
 void result(const WinogradResult& p) {
-  p.rows == Tile&& p.columns == Tile ? result_of<Tile, true>(p) : result_of<Tile, false>(p);
+  const bool whole = p.rows == Tile && p.columns == Tile;
+  whole ? result_of<Tile, true>(p) : result_of<Tile, false>(p);
 }
 
 template <int Tile>
