@@ -9,6 +9,7 @@
 #include "apps/perf/perf.h"
 #include "apps/serve/serve.h"
 #include "compute/foreign/worker.h"
+#include "compute/graph/file_map.h"
 
 namespace {
 
@@ -40,6 +41,7 @@ void print_help(std::FILE* out) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  motet::graph::FileMap::explain_cut_files();
   std::string_view name = argc > 1 ? argv[1] : "";
   if (name == "--help" || name == "-h" || name == "help") {
     print_help(stdout);

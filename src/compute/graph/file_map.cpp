@@ -7,8 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <map>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <system_error>
 
 #include "compute/graph/text.h"
@@ -22,10 +25,15 @@ Error file_error(const std::filesystem::path& path, const char* verb, int code) 
   return code == ENOENT || code == ENOTDIR ? not_found(std::move(what)) : invalid_argument(std::move(what));
 }
 
-// The maps that exist: first byte -> one past the last.
+struct Range {
+  uintptr_t end;  // one past the last byte
+  std::string path;
+};
+
+// The maps that exist, by their first byte.
 struct Maps {
   std::mutex mutex;
-  std::map<uintptr_t, uintptr_t> ranges;
+  std::map<uintptr_t, Range> ranges;
 };
 Maps& maps() {
   static auto* instance = new Maps;  // outlives every map
@@ -34,11 +42,40 @@ Maps& maps() {
 
 uintptr_t place(const void* address) { return reinterpret_cast<uintptr_t>(address); }
 
+struct sigaction before;  // what SIGBUS did
+
+void say(std::string_view text) { (void)!::write(STDERR_FILENO, text.data(), text.size()); }
+
+// Returns to the read that failed, which then ends the process as it would have.
+void on_bus_error(int, siginfo_t* info, void*) {
+  ::sigaction(SIGBUS, &before, nullptr);
+  if (!maps().mutex.try_lock()) return;
+  auto after = maps().ranges.upper_bound(place(info->si_addr));
+  if (after != maps().ranges.begin()) {
+    const auto& [begin, range] = *--after;
+    if (place(info->si_addr) < range.end) {
+      say("motet: ");
+      say(range.path);
+      say(" was cut short while it was in use; this process ends. Replace model files by rename (write the new one "
+          "beside "
+          "the old, then mv), not in place\n");
+    }
+  }
+  maps().mutex.unlock();
+}
+
 }  // namespace
 
-FileMap::FileMap(void* address, size_t size) : address_(address), size_(size) {
+FileMap::FileMap(void* address, size_t size, std::string path) : address_(address), size_(size) {
   std::lock_guard lock(maps().mutex);
-  if (size > 0) maps().ranges.emplace(place(address), place(address) + size);
+  if (size > 0) maps().ranges.emplace(place(address), Range{place(address) + size, std::move(path)});
+}
+
+void FileMap::explain_cut_files() {
+  struct sigaction action{};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGBUS, &action, &before);
 }
 
 void FileMap::release(std::span<const std::byte> bytes) {
@@ -48,8 +85,8 @@ void FileMap::release(std::span<const std::byte> bytes) {
   std::lock_guard lock(maps().mutex);  // so that the map cannot go meanwhile
   auto after = maps().ranges.upper_bound(place(bytes.data()));
   if (bytes.empty() || after == maps().ranges.begin()) return;
-  auto [begin, end] = *--after;
-  if (place(bytes.data()) + bytes.size() > end) return;
+  const auto& [begin, range] = *--after;
+  if (place(bytes.data()) + bytes.size() > range.end) return;
   (void)::madvise(reinterpret_cast<void*>(std::max(first, begin)), last - std::max(first, begin), MADV_DONTNEED);
 }
 
@@ -78,7 +115,7 @@ Result<std::shared_ptr<const FileMap>> FileMap::open(const std::filesystem::path
     }
   }
   ::close(descriptor);
-  return std::shared_ptr<const FileMap>(new FileMap(address, size));
+  return std::shared_ptr<const FileMap>(new FileMap(address, size, path.string()));
 }
 
 FileMap::~FileMap() {

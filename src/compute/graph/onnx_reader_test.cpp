@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "compute/graph/file_map.h"
 #include "compute/graph/test_model.h"
 
 namespace motet::graph {
@@ -327,6 +328,20 @@ TEST(OnnxReader, FilesThatAreNone) {
   EXPECT_TRUE(has(read_onnx("/").error().message, "not a regular file"));
   Folder folder;
   EXPECT_TRUE(has(read_onnx(folder.write("empty.onnx", "")).error().message, "empty"));
+}
+
+TEST(OnnxReader, AFileThatIsCutShortInUseIsNamed) {
+  Folder folder;
+  const std::string path = folder.write("cut.onnx", std::string(20000, 'x'));
+  auto file = FileMap::open(path, true);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_DEATH(
+      {
+        FileMap::explain_cut_files();
+        fs::resize_file(path, 0);
+        (void)*static_cast<const volatile std::byte*>((*file)->bytes().data() + 16384);
+      },
+      "cut\\.onnx was cut short while it was in use.*by rename");
 }
 
 TEST(OnnxReader, TensorProtoFiles) {
