@@ -2,8 +2,8 @@
 """make bench-steps: what cutting long ops into slices costs, how soon a program yields, and that interruption changes no bit.
 
 Over the models of build/zoo (`make zoo`), each in two processes, one a batch size:
- - losses, at batch 8 on one core: every kind of sliced op against the same op planned whole, in turn and in the same memory;
-   each the shortest of 30 runs;
+ - losses, at batch 8 on one core: every kind of sliced op against the same op planned whole, in turn, in the same memory and with
+   nothing of it in a cache; each the shortest of 30 runs;
  - yields, at batch 8 on one core and on two: from asking for a yield to having the cores, over 1,000 asks at random moments.
    Samples during which the hypervisor took time from the machine (steal in /proc/stat) are counted and left out. Those longer
    than 1,200 us are shown with the time for which another process or thread had one of the cores, by the scheduler's statistics;
