@@ -30,8 +30,8 @@ using vec::PicturePitch;
 constexpr int64_t kPointBytes = int64_t{384} << 10;
 constexpr int64_t kMostPatches = 48;
 constexpr int64_t kMostChannels = 1024;  // so that a few patches' points fit
-// In f32, input times output channels. With more, the fewest patches that a product is fast for take about a
-// millisecond with all weights, and fewer of them, or some of the weights, lose: oneDNN's own is left to it.
+// In f32, input times output channels. With more, the fewest patches of 4x4 that a product is fast for take about a
+// millisecond with all weights, and fewer of them, or some of the weights, lose: those are left to oneDNN.
 constexpr int64_t kMostWeights = int64_t{512} * 256;
 // Keeps points, and rows of one, from falling into the same few sets of a cache.
 constexpr int64_t kSkew = 32;
@@ -90,12 +90,13 @@ Status read_post_ops(const NodeRequest& request, Problem& p) {
 const vec::WinogradLoops* loops_for(const Problem& p) {
   if (p.type != DType::kF32) return vec::bf16_winograd_loops();
   constexpr int64_t kHiding = 16;  // patches whose multiplications take as long as reading their weights, about
-  const WindowAxis &r = p.rows, &c = p.columns;
-  auto cost = [&](int64_t tile) {
-    const int64_t patches = p.batch * ((r.out + tile - 1) / tile) * ((c.out + tile - 1) / tile);
-    return (tile + 2) * (tile + 2) * std::max(patches, kHiding);
+  // With many channels those of 4x4 are oneDNN's, which takes as long as if there were some 30 more of them.
+  const int64_t more = p.in * p.out > kMostWeights ? 32 : 0;
+  auto cost = [&](int64_t tile, int64_t extra) {
+    const int64_t patches = p.batch * ((p.rows.out + tile - 1) / tile) * ((p.columns.out + tile - 1) / tile);
+    return (tile + 2) * (tile + 2) * std::max(patches + extra, kHiding);
   };
-  return vec::f32_winograd_loops(cost(2) < cost(4) ? 2 : 4);
+  return vec::f32_winograd_loops(cost(2, 0) < cost(4, more) ? 2 : 4);
 }
 
 Result<Problem> read_problem(const NodeRequest& request) {
@@ -121,7 +122,7 @@ Result<Problem> read_problem(const NodeRequest& request) {
   p.loops = loops_for(p);
   if (p.loops == nullptr) return unsupported("a CPU without AVX-512, for bf16 with AVX512_BF16");
   if (p.type == DType::kF32 && p.loops->tile == 4 && p.in * p.out > kMostWeights)
-    return unsupported("weights of more than 512 by 256 channels");
+    return unsupported("patches of 4x4 with more than 512 by 256 channels");
   const bool residual = std::any_of(request.node.post_ops.begin(), request.node.post_ops.end(),
                                     [](const graph::PostOp& op) { return op.input == 2; });
   p.biased = has_input(request, 2) && !residual;
