@@ -143,8 +143,13 @@ Result<int> Draft::deliver_constant(ValueId id, const TensorSpec& plain, Layout 
   if (layout == Layout::kRowMajor && constant.deferred() && options_.weights != nullptr) {
     auto copy = [constant](std::byte* to) {
       Reading from = constant.read();
-      std::memcpy(to, from.data, constant.bytes());
-      graph::FileMap::release({from.data, constant.bytes()});
+      // By pieces: of a large table never both the file's pages and the copy take memory.
+      constexpr size_t kPiece = size_t{4} << 20;
+      for (size_t at = 0; at < constant.bytes(); at += kPiece) {
+        const size_t bytes = std::min(kPiece, constant.bytes() - at);
+        std::memcpy(to + at, from.data + at, bytes);
+        graph::FileMap::release({from.data + at, bytes});
+      }
     };
     return add_buffer({.kind = Buffer::Kind::kConstant,
                        .bytes = plain.bytes(),
