@@ -48,8 +48,9 @@ def run(path, feed, precision):
         return out[out.files[0]]
 
 
-def quantized(path, feeds, target, **method):
-    """The model as QDQ at `target`, its ranges from `feeds`; the last product stays as it is, so that scores have no ties."""
+def quantized(path, feeds, target, first=0, **method):
+    """The model as QDQ at `target`, its ranges from `feeds`. The `first` convolutions stay as they are, and so does the last
+    product, so that scores have no ties."""
     from onnxruntime import quantization as q
 
     class Reader(q.CalibrationDataReader):
@@ -59,8 +60,10 @@ def quantized(path, feeds, target, **method):
         def get_next(self):
             return next(self.feeds, None)
 
-    last = [node.name for node in onnx.load(path).graph.node if node.op_type in ("Gemm", "MatMul")][-1]
-    q.quantize_static(path, target, Reader(), nodes_to_exclude=[last], quant_format=q.QuantFormat.QDQ, per_channel=True,
+    nodes = onnx.load(path).graph.node
+    exact = [node.name for node in nodes if node.op_type == "Conv"][:first]
+    exact.append([node.name for node in nodes if node.op_type in ("Gemm", "MatMul")][-1])
+    q.quantize_static(path, target, Reader(), nodes_to_exclude=exact, quant_format=q.QuantFormat.QDQ, per_channel=True,
                       activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8, **method)
     return target
 
@@ -129,10 +132,12 @@ def check_photos(bars, prepared, folder, reduced):
     name = inputs_of(path)[0]
     exact = run(path, {name: images}, "exact")
     answers = {p: run(path, {name: images}, p) for p in reduced}
-    # One photo's best two classes are 0.86 apart, less than the error of a range that a single outlier stretches.
+    # One photo's best two classes are 0.86 apart. With ranges from least to most the root of the scores' mean square error is
+    # 0.9; with this percentile, the best of four, 0.6; with the first block exact besides, 7 % of the multiplications, 0.5: so
+    # with the photos' own ranges, with their mirror images' and with those of other pictures.
     from onnxruntime.quantization import CalibrationMethod
-    qdq = quantized(path, [{name: scenes[i:i + 1]} for i in range(len(scenes))], f"{folder}/mobilenet_v2.onnx",
-                    calibrate_method=CalibrationMethod.Percentile, extra_options={"CalibPercentile": 99.999})
+    qdq = quantized(path, [{name: scenes[i:i + 1]} for i in range(len(scenes))], f"{folder}/mobilenet_v2.onnx", first=3,
+                    calibrate_method=CalibrationMethod.Percentile, extra_options={"CalibPercentile": 99.95})
     answers["int8"] = run(qdq, {name: images}, "exact")
     for precision, answer in answers.items():
         same = answer.argmax(1) == exact.argmax(1)
