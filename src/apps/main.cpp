@@ -1,4 +1,8 @@
 // The motet command: picks the subcommand. Each lives in a folder of its own beside this file.
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -37,6 +41,18 @@ void print_help(std::FILE* out) {
   std::fputs("\n`motet COMMAND --help` explains each; `motet --version` prints the version.\n", out);
 }
 
+// The exit status of a command that ended with `status`: not 0 if what it printed is not all written, as on a full disk.
+// A reader that closed its pipe has what it wanted.
+int printed(int status) {
+  const int error = std::fflush(stdout) != 0 ? errno : 0;
+  if (error == 0 && std::ferror(stdout) == 0) return status;
+  pollfd out{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  if (error == EPIPE || (::poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0)) return status;
+  std::fprintf(stderr, "motet: the output could not be written in full%s%s\n", error != 0 ? ": " : "",
+               error != 0 ? std::strerror(error) : "");
+  return status == 0 ? 1 : status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -54,7 +70,7 @@ int main(int argc, char** argv) {
   // Not for people: how a server starts a child for a foreign executor.
   if (name == motet::foreign::kWorkerCommand) return motet::foreign::foreign_worker_main(argc - 1, argv + 1);
   for (const Command& command : kCommands) {
-    if (name == command.name) return command.main(argc - 1, argv + 1);
+    if (name == command.name) return printed(command.main(argc - 1, argv + 1));
   }
   if (!name.empty()) std::fprintf(stderr, "motet: no command '%s'\n\n", argv[1]);
   print_help(stderr);

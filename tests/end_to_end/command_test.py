@@ -103,5 +103,23 @@ class Tools(unittest.TestCase):
         self.assertIn("127.0.0.1:9", run.stderr)
 
 
+class Output(unittest.TestCase):
+    COMMAND = [MOTET, "inspect", "--no-times", os.path.join(MODELS, "mnist_8", "1", "model.onnx")]
+
+    def test_a_full_disk_is_an_error(self):
+        for more in ([], ["--json"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([*self.COMMAND, *more], stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("the output could not be written in full", done.stderr)
+
+    def test_a_reader_that_leaves_is_none(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(self.COMMAND, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=300)
+        os.close(writer)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], "-v"])
